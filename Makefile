@@ -1,0 +1,80 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+MODULES := $(patsubst $(CURDIR)/%,%,$(shell go list -m -f '{{.Dir}}'))
+PROGRAMS := api-server consumer batch
+VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X github.com/seonchak/seonchak/pkg/service.version=$(VERSION)
+GOLANGCI_LINT := bin/tools/golangci-lint
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# with_stores runs a command with the addresses of the stores in its environment.
+with_stores = eval "$$(scripts/services.sh env)";
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build services ## watch 50,000 applies become exactly 1,000 coupons, on this machine
+	@$(with_stores) bin/demo --bin bin
+
+.PHONY: test
+test: build ## everything CI runs except lint: stores, then all tests with -race
+	@scripts/test.sh
+
+.PHONY: test-unit
+test-unit: ## the tests that need the Go toolchain only
+	@for m in $(MODULES); do env -u REDIS_URL -u KAFKA_BROKERS -u MYSQL_DSN -u SEONCHAK_REQUIRE_REAL go -C $$m test -race ./...; done
+
+.PHONY: bench
+bench: build services ## the benchmarks: ratios of two things measured in one run
+	@scripts/bench.sh
+
+.PHONY: services
+services: ## real Redis, Kafka and MySQL for tests and local runs
+	@scripts/services.sh up
+
+.PHONY: services-down
+services-down: ## stop the stores that `services` started
+	@scripts/services.sh down
+
+.PHONY: build
+build: ## the programs, into bin/
+	@for p in $(PROGRAMS); do go build -ldflags '$(LDFLAGS)' -o bin/$$p ./$$p; done
+	@go build -o bin/demo ./tools/demo
+
+.PHONY: run
+run: build services migrate ## api-server and consumer on the local stores, until Ctrl-C
+	@$(with_stores) export AUTH_MODE=dev LOG_FORMAT=text ADMIN_ADDR=; trap 'kill 0' EXIT; \
+	ADMIN_ADDR=127.0.0.1:8082 bin/consumer & ADMIN_ADDR=127.0.0.1:8081 bin/api-server & wait
+
+.PHONY: migrate
+migrate: build services ## the schema and the topics on the local stores
+	@$(with_stores) KAFKA_REPLICATION_FACTOR=1 bin/batch migrate
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## linters, and each module by itself without the workspace
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...); done
+	@for m in $(MODULES); do GOWORK=off go -C $$m vet ./...; done
+	@shell_files=$$(git ls-files '*.sh' .ci/run); for f in $$shell_files; do bash -n $$f; done
+
+$(GOLANGCI_LINT):
+	@GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: check
+check: lint test ## lint and test
+
+.PHONY: tidy
+tidy: ## level the versions of all modules
+	@go work sync
+	@for m in $(MODULES); do GOWORK=off go -C $$m mod tidy; done
+
+.PHONY: up
+up: ## the whole system from images, by docker compose
+	@docker compose up --build --detach --wait
+
+.PHONY: down
+down: ## stop what `up` started; volumes are kept
+	@docker compose down

@@ -1,0 +1,353 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// bench is a Service over stores that do as they are told; by default all goes well and every user is granted.
+type bench struct {
+	service *Service
+
+	claim     func(keys []coupon.Key) ([]coupon.Decision, error)
+	publish   func(coupon.Claim) error
+	standing  func() (coupon.Standing, error)
+	row       func(coupon.Key) (coupon.Coupon, bool, error)
+	failure   func(coupon.Key) (coupon.FailureStatus, bool, error)
+	held      func(coupon.Key) (coupon.Decision, error)
+	mu        sync.Mutex
+	serial    int64
+	published []coupon.Claim
+	forgotten []coupon.Key
+}
+
+const campaignID = "winter"
+
+func setup(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{
+		publish:  func(coupon.Claim) error { return nil },
+		standing: func() (coupon.Standing, error) { return coupon.Standing{Epoch: 1, State: coupon.EpochActive}, nil },
+		row:      func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, nil },
+		failure:  func(coupon.Key) (coupon.FailureStatus, bool, error) { return "", false, nil },
+		held:     func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, nil },
+	}
+	b.claim = b.grantAll
+	view := NewView(b, slog.New(slog.DiscardHandler))
+	require.NoError(t, view.Refresh(t.Context()))
+	b.service = NewService(view, b, b, b, Limits{Queue: 1000, Batch: 128}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	return b
+}
+
+func (b *bench) View(context.Context) ([]coupon.Campaign, error) {
+	return []coupon.Campaign{{
+		ID: campaignID, Limit: 1000, PerUserLimit: 2, Status: coupon.CampaignActive, Epoch: 1,
+		EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, Lo: 1, Hi: 1000, HiWanted: 1000,
+	}}, nil
+}
+
+func (b *bench) Claim(_ context.Context, _ string, _ int64, keys []coupon.Key) ([]coupon.Decision, error) {
+	return b.claim(keys)
+}
+
+func (b *bench) grantAll(keys []coupon.Key) ([]coupon.Decision, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	decisions := make([]coupon.Decision, len(keys))
+	for i, k := range keys {
+		b.serial++
+		decisions[i] = granted(k, b.serial)
+	}
+	return decisions, nil
+}
+
+func (b *bench) Held(_ context.Context, _ string, _ int64, keys []coupon.Key) ([]coupon.Decision, error) {
+	d, err := b.held(keys[0])
+	return []coupon.Decision{d}, err
+}
+
+func (b *bench) Forget(_ context.Context, _ string, _ int64, keys []coupon.Key) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgotten = append(b.forgotten, keys...)
+	return nil
+}
+
+func (b *bench) Publish(c coupon.Claim, _ time.Time, done func(error)) {
+	b.mu.Lock()
+	b.published = append(b.published, c)
+	b.mu.Unlock()
+	done(b.publish(c))
+}
+
+func (b *bench) Standings(context.Context, []string) (map[string]coupon.Standing, error) {
+	s, err := b.standing()
+	return map[string]coupon.Standing{campaignID: s}, err
+}
+
+func (b *bench) Coupon(_ context.Context, k coupon.Key) (coupon.Coupon, bool, error) { return b.row(k) }
+
+func (b *bench) Failure(_ context.Context, k coupon.Key) (coupon.FailureStatus, bool, error) {
+	return b.failure(k)
+}
+
+func key(user string) coupon.Key { return coupon.Key{Campaign: campaignID, User: user, N: 1} }
+
+func granted(k coupon.Key, serial int64) coupon.Decision {
+	return coupon.Decision{
+		Verdict: coupon.Granted, Mark: coupon.MarkReserved,
+		Claim: coupon.Claim{Key: k, Epoch: 1, Serial: serial, ClaimedAt: time.Unix(1, 0)},
+	}
+}
+
+func one(d coupon.Decision) func([]coupon.Key) ([]coupon.Decision, error) {
+	return func([]coupon.Key) ([]coupon.Decision, error) { return []coupon.Decision{d}, nil }
+}
+
+func TestApplyIsAcceptedOnlyAfterAckAndConfirm(t *testing.T) {
+	t.Parallel()
+	down := errors.New("away")
+	held := granted(key("u"), 7)
+	held.Verdict = coupon.Held
+	acked := held
+	acked.Mark = coupon.MarkAcked
+	row := coupon.Coupon{Claim: coupon.Claim{Key: key("u"), Epoch: 1, Serial: 7}, Code: "X", Status: coupon.CouponActive}
+
+	cases := []struct {
+		name      string
+		change    func(b *bench)
+		status    coupon.ClaimStatus
+		replayed  bool
+		published int
+		forgotten int
+	}{
+		{"all well", func(*bench) {}, coupon.StatusAccepted, false, 1, 1},
+		{"log silent", func(b *bench) { b.publish = func(coupon.Claim) error { return down } }, coupon.StatusPending, false, 1, 0},
+		{"confirm silent", func(b *bench) { b.standing = func() (coupon.Standing, error) { return coupon.Standing{}, down } }, coupon.StatusPending, false, 1, 1},
+		{"epoch fencing", func(b *bench) {
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 1, State: coupon.EpochFencing}, nil }
+		}, coupon.StatusPending, false, 1, 1},
+		{"next epoch", func(b *bench) {
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
+		}, coupon.StatusPending, false, 1, 1},
+		{"next epoch, row there", func(b *bench) {
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
+			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil }
+		}, coupon.StatusIssued, false, 1, 1},
+		{"repeat, not known acked, helps", func(b *bench) { b.claim = one(held) }, coupon.StatusAccepted, true, 1, 1},
+		{"repeat, acked, rides the confirm", func(b *bench) { b.claim = one(acked) }, coupon.StatusAccepted, true, 0, 0},
+		{"repeat, acked, confirm silent", func(b *bench) {
+			b.claim = one(acked)
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{}, down }
+		}, coupon.StatusPending, true, 0, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			c.change(b)
+			answer, err := b.service.Apply(t.Context(), key("u"))
+			require.NoError(t, err)
+			require.NoError(t, b.service.Drain(t.Context()))
+			require.Equal(t, c.status, answer.Status)
+			require.Equal(t, c.replayed, answer.Replayed)
+			require.Len(t, b.published, c.published)
+			require.Len(t, b.forgotten, c.forgotten)
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	cases := map[coupon.Verdict]coupon.Code{
+		coupon.RefusedSoldOut:      coupon.CodeSoldOut,
+		coupon.RefusedNotStarted:   coupon.CodeCampaignNotStarted,
+		coupon.RefusedEnded:        coupon.CodeCampaignEnded,
+		coupon.RefusedPaused:       coupon.CodeCampaignPaused,
+		coupon.RefusedPerUserLimit: coupon.CodePerUserLimit,
+		coupon.WrongEpoch:          coupon.CodeUnavailable,
+		coupon.Unsealed:            coupon.CodeUnavailable,
+		coupon.Broken:              coupon.CodeUnavailable,
+	}
+	for verdict, code := range cases {
+		b := setup(t)
+		b.claim = one(coupon.Decision{Verdict: verdict})
+		_, err := b.service.Apply(t.Context(), key("u"))
+		require.Equal(t, code, coupon.CodeOf(err))
+		require.NoError(t, b.service.Drain(t.Context()))
+		require.Empty(t, b.published)
+	}
+}
+
+func TestWhatTheViewRefusesCostsNoRoundTrip(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { return nil, errors.New("asked") }
+	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: "other", User: "u", N: 1})
+	require.Equal(t, coupon.CodeCampaignNotFound, coupon.CodeOf(err))
+	_, err = b.service.Apply(t.Context(), coupon.Key{Campaign: campaignID, User: "u", N: 3})
+	require.Equal(t, coupon.CodePerUserLimit, coupon.CodeOf(err))
+}
+
+func TestAClaimCallThatFailedIsUnknownNotRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { return nil, context.DeadlineExceeded }
+	_, err := b.service.Apply(t.Context(), key("u"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+}
+
+func TestAFullQueueIsRefusedAsOverloaded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.service.limits.Queue = 1
+	stuck, release := make(chan struct{}), make(chan struct{})
+	b.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+		close(stuck)
+		<-release
+		return b.grantAll(keys)
+	}
+	first := make(chan error, 1)
+	go func() {
+		_, err := b.service.Apply(t.Context(), key("a"))
+		first <- err
+	}()
+	<-stuck
+	_, err := b.service.Apply(t.Context(), key("b"))
+	require.Equal(t, coupon.CodeOverloaded, coupon.CodeOf(err))
+	close(release)
+	require.NoError(t, <-first)
+}
+
+func TestACallerThatLeavesDoesNotAbandonItsGrant(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	claimed, release := make(chan struct{}), make(chan struct{})
+	b.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+		close(claimed)
+		<-release
+		return b.grantAll(keys)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := b.service.Apply(ctx, key("u"))
+		left <- err
+	}()
+	<-claimed
+	leave()
+	require.ErrorIs(t, <-left, context.Canceled)
+	close(release)
+	require.NoError(t, b.service.Drain(t.Context()))
+	require.Len(t, b.published, 1)
+	require.Equal(t, []coupon.Key{key("u")}, b.forgotten)
+}
+
+func TestAConfirmThatComesTooLateSaysPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.standing = func() (coupon.Standing, error) {
+			time.Sleep(confirmDeadline) //nolint:forbidigo // the bubble's fake clock: the database takes its time
+			return coupon.Standing{Epoch: 1, State: coupon.EpochActive}, nil
+		}
+		first := make(chan Answer, 1)
+		go func() {
+			a, err := b.service.Apply(t.Context(), key("a"))
+			require.NoError(t, err)
+			first <- a
+		}()
+		synctest.Wait() // the first confirm read is in flight
+		second, err := b.service.Apply(t.Context(), key("b"))
+		require.NoError(t, err)
+		require.Equal(t, coupon.StatusPending, second.Status, "waited a whole deadline behind the first read")
+		require.Equal(t, coupon.StatusAccepted, (<-first).Status)
+	})
+}
+
+func TestManyCallersEachGetOneClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const callers = 500
+	serials := make([]int64, callers)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			a, err := b.service.Apply(t.Context(), key("u"))
+			require.NoError(t, err)
+			serials[i] = a.Claim.Serial
+		})
+	}
+	wg.Wait()
+	require.NoError(t, b.service.Drain(t.Context()))
+	seen := map[int64]bool{}
+	for _, s := range serials {
+		require.False(t, seen[s], "serial %d was answered twice", s)
+		seen[s] = true
+	}
+	require.Len(t, b.forgotten, callers)
+}
+
+func TestClaimIsToldAsItStands(t *testing.T) {
+	t.Parallel()
+	down := errors.New("away")
+	row := coupon.Coupon{Claim: coupon.Claim{Key: key("u"), Serial: 7}, Code: "X"}
+	held := granted(key("u"), 7)
+	held.Verdict = coupon.Held
+	acked := held
+	acked.Mark = coupon.MarkAcked
+	holds := func(d coupon.Decision) func(coupon.Key) (coupon.Decision, error) {
+		return func(coupon.Key) (coupon.Decision, error) { return d, nil }
+	}
+	cases := []struct {
+		name   string
+		change func(b *bench)
+		status coupon.ClaimStatus
+		code   coupon.Code
+	}{
+		{"nothing known", func(*bench) {}, "", coupon.CodeClaimNotFound},
+		{"a row", func(b *bench) { b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil } }, coupon.StatusIssued, ""},
+		{"reserved", func(b *bench) { b.held = holds(held) }, coupon.StatusPending, ""},
+		{"acked", func(b *bench) { b.held = holds(acked) }, coupon.StatusAccepted, ""},
+		{"acked, epoch closed", func(b *bench) {
+			b.held = holds(acked)
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
+		}, coupon.StatusPending, ""},
+		{"waiting for batch", func(b *bench) {
+			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailurePending, true, nil }
+		}, coupon.StatusPending, ""},
+		{"parked", func(b *bench) {
+			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailureParked, true, nil }
+		}, coupon.StatusFailed, ""},
+		{"database away, held", func(b *bench) {
+			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, down }
+			b.held = holds(acked)
+		}, coupon.StatusPending, ""},
+		{"database away, not held", func(b *bench) {
+			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, down }
+		}, "", coupon.CodeUnavailable},
+		{"Redis away", func(b *bench) {
+			b.held = func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, down }
+		}, "", coupon.CodeUnavailable},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			c.change(b)
+			answer, err := b.service.Claim(t.Context(), key("u"))
+			require.Equal(t, c.code, coupon.CodeOf(err))
+			require.Equal(t, c.status, answer.Status)
+		})
+	}
+}

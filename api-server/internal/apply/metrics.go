@@ -1,0 +1,119 @@
+package apply
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// Metrics are the numbers of the apply path. Counters of a campaign are looked up once and kept.
+type Metrics struct {
+	applies        *prometheus.CounterVec
+	duration       prometheus.Histogram
+	claimBatch     prometheus.Histogram
+	confirmSeconds prometheus.Histogram
+	answers        answerCounters
+	remaining      *prometheus.GaugeVec
+	pending        *prometheus.GaugeVec
+	oldest         prometheus.Gauge
+
+	outcomes sync.Map // outcomeLabel → prometheus.Counter
+	rates    sync.Map // campaign id → rate
+}
+
+type outcomeLabel struct{ campaign, outcome string }
+
+// outcomeReplayed is the outcome of a repeat, whatever the claim's status.
+const outcomeReplayed = "replayed"
+
+type answerCounters map[coupon.ClaimStatus]prometheus.Counter
+
+// With returns the counter of answers with that status.
+func (a answerCounters) With(s coupon.ClaimStatus) prometheus.Counter { return a[s] }
+
+// NewMetrics registers the numbers of the apply path.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		applies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coupon_applies_total", Help: "Applies by campaign and outcome.",
+		}, []string{"campaign", "outcome"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "coupon_apply_duration_seconds", Help: "Time from an apply's arrival to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		claimBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "coupon_claim_batch_size", Help: "Claims in one call to Redis.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}),
+		confirmSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "coupon_confirm_duration_seconds", Help: "Time of one confirm read.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 14),
+		}),
+		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "coupon_stock_remaining", Help: "Places Redis can still give out.",
+		}, []string{"campaign"}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "coupon_pending", Help: "Claims not yet acknowledged by Kafka.",
+		}, []string{"campaign"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "coupon_pending_oldest_age_seconds", Help: "How long the oldest pending claim has been due for a sweep.",
+		}),
+	}
+	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "coupon_answers_total", Help: "Claims answered, by status.",
+	}, []string{"status"})
+	m.answers = answerCounters{}
+	for _, s := range []coupon.ClaimStatus{coupon.StatusPending, coupon.StatusAccepted, coupon.StatusIssued, coupon.StatusFailed} {
+		m.answers[s] = answers.WithLabelValues(string(s))
+	}
+	registry.MustRegister(m.applies, m.duration, m.claimBatch, m.confirmSeconds, m.remaining, m.pending, m.oldest, answers)
+	return m
+}
+
+// Granted counts an apply that was answered with a claim.
+func (m *Metrics) Granted(a Answer, took time.Duration) {
+	outcome := string(a.Status)
+	if a.Replayed {
+		outcome = outcomeReplayed
+	}
+	m.observe(outcomeLabel{a.Claim.Campaign, outcome}, took)
+}
+
+// Refused counts an apply that was refused. One of an unknown campaign is not counted: a label must be bounded.
+func (m *Metrics) Refused(campaign string, code coupon.Code, took time.Duration) {
+	if code == "" || code == coupon.CodeCampaignNotFound {
+		return
+	}
+	m.observe(outcomeLabel{campaign, string(code)}, took)
+}
+
+func (m *Metrics) observe(key outcomeLabel, took time.Duration) {
+	m.duration.Observe(took.Seconds())
+	c, ok := m.outcomes.Load(key)
+	if !ok {
+		c, _ = m.outcomes.LoadOrStore(key, m.applies.WithLabelValues(key.campaign, key.outcome))
+	}
+	c.(prometheus.Counter).Inc()
+}
+
+// show publishes the levels of the opened campaigns and drops the series of those no longer shown.
+func (m *Metrics) show(campaigns []*coupon.Campaign, found []coupon.Level, now time.Time) {
+	m.remaining.Reset()
+	m.pending.Reset()
+	oldest := time.Duration(0)
+	for i, c := range campaigns {
+		m.sampleRate(c, now)
+		if !found[i].Known {
+			continue
+		}
+		m.remaining.WithLabelValues(c.ID).Set(float64(max(0, c.HiWanted-found[i].Last)))
+		m.pending.WithLabelValues(c.ID).Set(float64(found[i].Pending))
+		if found[i].Pending > 0 {
+			oldest = max(oldest, now.Sub(found[i].OldestDue))
+		}
+	}
+	m.oldest.Set(oldest.Seconds())
+}

@@ -1,0 +1,96 @@
+package apply
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// refreshEvery is how often the campaigns are read again; a change reaches every server within twice that.
+const refreshEvery = time.Second
+
+type campaigns interface {
+	View(ctx context.Context) ([]coupon.Campaign, error)
+}
+
+// View keeps the campaigns of MySQL in memory. It decides nothing that must be exact: it says where a claim goes, and
+// what is refused without a round trip.
+type View struct {
+	source  campaigns
+	logger  *slog.Logger
+	current atomic.Pointer[snapshot]
+	wake    chan struct{}
+}
+
+type snapshot struct {
+	byID   map[string]*coupon.Campaign
+	sorted []*coupon.Campaign
+}
+
+// NewView returns an empty view; Refresh fills it.
+func NewView(source campaigns, logger *slog.Logger) *View {
+	v := &View{source: source, logger: logger, wake: make(chan struct{}, 1)}
+	v.current.Store(&snapshot{})
+	return v
+}
+
+// Campaign returns the campaign of that id as last read; it must not be changed.
+func (v *View) Campaign(id string) (*coupon.Campaign, bool) {
+	c, ok := v.current.Load().byID[id]
+	return c, ok
+}
+
+// Campaigns returns all campaigns in the order of their ids; they must not be changed.
+func (v *View) Campaigns() []*coupon.Campaign { return v.current.Load().sorted }
+
+// Refresh reads the campaigns once.
+func (v *View) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, refreshEvery)
+	defer cancel()
+	all, err := v.source.View(ctx)
+	if err != nil {
+		return err
+	}
+	next := &snapshot{byID: make(map[string]*coupon.Campaign, len(all)), sorted: make([]*coupon.Campaign, len(all))}
+	for i := range all {
+		next.byID[all[i].ID] = &all[i]
+		next.sorted[i] = &all[i]
+	}
+	slices.SortFunc(next.sorted, func(a, b *coupon.Campaign) int { return strings.Compare(a.ID, b.ID) })
+	v.current.Store(next)
+	return nil
+}
+
+// Reload asks for a refresh soon, because an answer contradicted the view.
+func (v *View) Reload() {
+	select {
+	case v.wake <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// Run refreshes until ctx ends. A store that does not answer leaves the last view standing: what it allows is judged
+// again by Redis and confirmed by MySQL.
+func (v *View) Run(ctx context.Context) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-v.wake:
+		}
+		err := v.Refresh(ctx)
+		if err != nil && !failing {
+			v.logger.Warn("campaign view is not refreshed", "error", err)
+		}
+		failing = err != nil
+	}
+}

@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/lestrrat-go/jwx/v3/jwt"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// The scopes of operators.
+const (
+	ScopeAdmin = "coupon:admin"
+	ScopeRead  = "coupon:read"
+)
+
+// acceptedSkew is how far the clock of the token's issuer may be off.
+const acceptedSkew = 60 * time.Second
+
+var (
+	errUnauthenticated  = &coupon.Error{Code: codeUnauthenticated}
+	errForbidden        = &coupon.Error{Code: codeForbidden}
+	errNotFound         = &coupon.Error{Code: codeNotFound}
+	errMethodNotAllowed = &coupon.Error{Code: codeMethodNotAllowed}
+	errInternal         = &coupon.Error{Code: codeInternal}
+)
+
+// Caller is who sent a request, as far as it proved that.
+type Caller struct {
+	User   string
+	Scopes []string
+}
+
+// Authenticator tells who sent a request, or returns a *coupon.Error.
+type Authenticator interface {
+	Authenticate(r *http.Request) (Caller, error)
+}
+
+// Dev takes the user from X-User-Id and grants every scope. It is for development and refused in production.
+type Dev struct{}
+
+// Authenticate returns the caller named by X-User-Id.
+func (Dev) Authenticate(r *http.Request) (Caller, error) {
+	return Caller{User: r.Header.Get("X-User-Id"), Scopes: []string{ScopeAdmin}}, nil
+}
+
+// Bearer verifies HS256 tokens: the algorithm is pinned, exp is required, and nbf, iss and aud are checked.
+type Bearer struct {
+	options []jwt.ParseOption
+}
+
+// NewBearer returns a Bearer for a secret; issuer and audience are required of a token when they are not empty.
+func NewBearer(secret []byte, issuer, audience string) *Bearer {
+	options := []jwt.ParseOption{
+		jwt.WithKey(jwa.HS256(), secret),
+		jwt.WithValidate(true),
+		jwt.WithRequiredClaim(jwt.ExpirationKey),
+		jwt.WithRequiredClaim(jwt.SubjectKey),
+		jwt.WithAcceptableSkew(acceptedSkew),
+	}
+	if issuer != "" {
+		options = append(options, jwt.WithIssuer(issuer))
+	}
+	if audience != "" {
+		options = append(options, jwt.WithAudience(audience))
+	}
+	return &Bearer{options: options}
+}
+
+// Authenticate returns the subject and the scopes of the request's token.
+func (b *Bearer) Authenticate(r *http.Request) (Caller, error) {
+	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return Caller{}, errUnauthenticated
+	}
+	token, err := jwt.Parse([]byte(raw), b.options...)
+	if err != nil {
+		return Caller{}, errUnauthenticated
+	}
+	subject, _ := token.Subject()
+	caller := Caller{User: subject}
+	var scope string
+	if token.Get("scope", &scope) == nil {
+		caller.Scopes = strings.Fields(scope)
+	}
+	return caller, nil
+}
+
+const userKey = "user"
+
+// requireUser lets a request through that proves a valid user.
+func requireUser(auth Authenticator) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		caller, err := auth.Authenticate(c.Request)
+		if err == nil && !coupon.ValidUserID(caller.User) {
+			err = errUnauthenticated
+		}
+		if err != nil {
+			challenge(c, err)
+			return
+		}
+		c.Set(userKey, caller.User)
+	}
+}
+
+// RequireScope lets a request through whose token carries one of the scopes.
+func RequireScope(auth Authenticator, scopes ...string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		caller, err := auth.Authenticate(c.Request)
+		if err != nil {
+			challenge(c, err)
+			return
+		}
+		if !slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(caller.Scopes, s) }) {
+			Fail(c, errForbidden)
+		}
+	}
+}
+
+func challenge(c *gin.Context, err error) {
+	c.Header("WWW-Authenticate", "Bearer")
+	Fail(c, err)
+}

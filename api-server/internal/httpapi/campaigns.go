@@ -1,0 +1,126 @@
+package httpapi
+
+import (
+	"net/http"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+const (
+	defaultPage = 50
+	maxPage     = 200
+)
+
+// publicCampaign is a campaign as users see it. Remaining is null when it is hidden or not known.
+type publicCampaign struct {
+	Object        string              `json:"object"`
+	ID            string              `json:"id"`
+	Name          string              `json:"name"`
+	Availability  coupon.Availability `json:"availability"`
+	StartsAt      Time                `json:"starts_at"`
+	EndsAt        Time                `json:"ends_at"`
+	PerUserLimit  int                 `json:"per_user_limit"`
+	StockDisplay  coupon.StockDisplay `json:"stock_display"`
+	Limit         *int64              `json:"limit"`
+	Remaining     *int64              `json:"remaining"`
+	RemainingBand *string             `json:"remaining_band"`
+	Discount      *coupon.Discount    `json:"discount"`
+	ServerTime    Time                `json:"server_time"`
+}
+
+// Page is the envelope of every list.
+type Page[T any] struct {
+	Data       []T     `json:"data"`
+	HasMore    bool    `json:"has_more"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// PageOf cuts rows, of which one more than limit was asked for, into a page; cursor names the last row shown.
+func PageOf[T any](rows []T, limit int, cursor func(T) string) Page[T] {
+	if len(rows) <= limit {
+		return Page[T]{Data: append([]T{}, rows...)}
+	}
+	next := cursor(rows[limit-1])
+	return Page[T]{Data: rows[:limit], HasMore: true, NextCursor: &next}
+}
+
+// PageLimit reads ?limit=, 1 to 200.
+func PageLimit(c *gin.Context) (int, error) {
+	raw := c.Query("limit")
+	if raw == "" {
+		return defaultPage, nil
+	}
+	n, err := strconv.Atoi(raw)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, malformed("/limit", "out_of_range", "limit is 1 to 200")
+	}
+	return n, nil
+}
+
+func (a *API) listCampaigns(c *gin.Context) {
+	limit, err := PageLimit(c)
+	if err != nil {
+		Fail(c, err)
+		return
+	}
+	all := a.campaigns.Campaigns()
+	if after := c.Query("cursor"); after != "" {
+		all = all[sort.Search(len(all), func(i int) bool { return all[i].ID > after }):]
+	}
+	now := time.Now()
+	rows := make([]publicCampaign, 0, limit+1)
+	for _, campaign := range all[:min(len(all), limit+1)] {
+		rows = append(rows, a.public(campaign, now))
+	}
+	c.JSON(http.StatusOK, PageOf(rows, limit, func(p publicCampaign) string { return p.ID }))
+}
+
+func (a *API) getCampaign(c *gin.Context) {
+	campaign, ok := a.campaigns.Campaign(c.Param("id"))
+	if !ok {
+		Fail(c, coupon.NewError(coupon.CodeCampaignNotFound, ""))
+		return
+	}
+	c.JSON(http.StatusOK, a.public(campaign, time.Now()))
+}
+
+func (a *API) public(c *coupon.Campaign, now time.Time) publicCampaign {
+	level := a.levels.Level(c.ID)
+	p := publicCampaign{
+		Object: "campaign", ID: c.ID, Name: c.Name, Availability: c.Availability(now, level.Last),
+		StartsAt: Time(c.StartsAt), EndsAt: Time(c.EndsAt), PerUserLimit: c.PerUserLimit,
+		StockDisplay: c.StockDisplay, Discount: c.Discount, ServerTime: Time(now),
+	}
+	if c.StockDisplay == coupon.StockExact {
+		p.Limit = &c.Limit
+	}
+	if !level.Known {
+		return p
+	}
+	remaining := max(0, c.HiWanted-level.Last)
+	switch c.StockDisplay {
+	case coupon.StockExact:
+		p.Remaining = &remaining
+	case coupon.StockBand:
+		band := bandOf(remaining, c.Limit)
+		p.RemainingBand = &band
+	}
+	return p
+}
+
+// bandOf tells roughly how much is left: none, few (a tenth of the limit or less), or many.
+func bandOf(remaining, limit int64) string {
+	switch {
+	case remaining == 0:
+		return "none"
+	case remaining*10 <= limit:
+		return "few"
+	default:
+		return "many"
+	}
+}

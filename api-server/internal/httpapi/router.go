@@ -1,0 +1,154 @@
+// Package httpapi is the users' side of the HTTP API: routes, problems, authentication.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/seonchak/seonchak/api-server/internal/apply"
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// maxBody is the largest body of an apply, in bytes.
+const maxBody = 4 << 10
+
+// applier is the use case. Apply's error is a *coupon.Error or the context's.
+type applier interface {
+	Apply(ctx context.Context, key coupon.Key) (apply.Answer, error)
+	Claim(ctx context.Context, key coupon.Key) (apply.Answer, error)
+	Claims(ctx context.Context, campaign, user string) ([]apply.Answer, error)
+}
+
+type campaigns interface {
+	Campaign(id string) (*coupon.Campaign, bool)
+	Campaigns() []*coupon.Campaign
+}
+
+type levels interface {
+	Level(campaign string) coupon.Level
+}
+
+type observer interface {
+	Granted(a apply.Answer, took time.Duration)
+	Refused(campaign string, code coupon.Code, took time.Duration)
+}
+
+// API serves users.
+type API struct {
+	applier   applier
+	campaigns campaigns
+	levels    levels
+	observer  observer
+}
+
+// New returns the handler of the public listener.
+func New(applier applier, campaigns campaigns, levels levels, auth Authenticator, observer observer, logger *slog.Logger) http.Handler {
+	a := &API{applier: applier, campaigns: campaigns, levels: levels, observer: observer}
+	engine := Base(logger)
+	v1 := engine.Group("/v1/campaigns")
+	v1.GET("", a.listCampaigns)
+	v1.GET("/:id", CheckCampaignID, a.getCampaign)
+	own := v1.Group("/:id", CheckCampaignID, requireUser(auth))
+	own.POST("/apply", a.apply)
+	own.GET("/claims", a.listClaims)
+	own.GET("/claims/:n", a.getClaim)
+	return engine.Handler()
+}
+
+// CheckCampaignID refuses a path whose campaign id has not the form of one.
+func CheckCampaignID(c *gin.Context) {
+	if !coupon.ValidCampaignID(c.Param("id")) {
+		Fail(c, errCampaignID)
+	}
+}
+
+var errCampaignID = malformed("/id", "invalid_id", "a campaign id matches ^[a-z0-9][a-z0-9-]{0,62}$")
+
+// apply answers 202 with a first grant and 200 with every repeat of it.
+func (a *API) apply(c *gin.Context) {
+	start := time.Now()
+	n, err := readN(c)
+	if err != nil {
+		Fail(c, err)
+		return
+	}
+	key := coupon.Key{Campaign: c.Param("id"), User: c.GetString(userKey), N: n}
+	answer, err := a.applier.Apply(c.Request.Context(), key)
+	if err != nil {
+		a.observer.Refused(key.Campaign, coupon.CodeOf(err), time.Since(start))
+		Fail(c, err)
+		return
+	}
+	a.observer.Granted(answer, time.Since(start))
+	status := http.StatusAccepted
+	if answer.Replayed {
+		status = http.StatusOK
+		c.Header("Idempotent-Replayed", "true")
+	}
+	c.Header("Location", "/v1/campaigns/"+key.Campaign+"/claims/"+strconv.Itoa(n))
+	writeJSON(c, status, appendClaim(make([]byte, 0, 256), answer))
+}
+
+// readN reads the optional body {"n": 2}; without one n is 1.
+func readN(c *gin.Context) (int, error) {
+	if c.Request.ContentLength == 0 {
+		return 1, nil
+	}
+	body := struct {
+		N *int `json:"n"`
+	}{}
+	if err := ReadJSON(c, maxBody, &body); err != nil {
+		if e, ok := err.(*coupon.Error); ok && len(e.Fields) == 1 && e.Fields[0].Code == "empty_body" {
+			return 1, nil // a chunked body of nothing
+		}
+		return 0, err
+	}
+	if body.N == nil {
+		return 1, nil
+	}
+	if *body.N < 1 {
+		return 0, malformed("/n", "too_small", "n is at least 1")
+	}
+	return *body.N, nil
+}
+
+func (a *API) getClaim(c *gin.Context) {
+	n, err := strconv.Atoi(c.Param("n"))
+	if err != nil || n < 1 {
+		Fail(c, malformed("/n", "invalid_n", "n is a whole number from 1"))
+		return
+	}
+	answer, err := a.applier.Claim(c.Request.Context(), coupon.Key{Campaign: c.Param("id"), User: c.GetString(userKey), N: n})
+	if err != nil {
+		Fail(c, err)
+		return
+	}
+	if !answer.Status.Final() {
+		c.Header("Retry-After", "1")
+	}
+	writeJSON(c, http.StatusOK, appendClaim(make([]byte, 0, 256), answer))
+}
+
+func (a *API) listClaims(c *gin.Context) {
+	answers, err := a.applier.Claims(c.Request.Context(), c.Param("id"), c.GetString(userKey))
+	if err != nil {
+		Fail(c, err)
+		return
+	}
+	body := []byte(`{"data":[`)
+	for i, answer := range answers {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendClaim(body, answer)
+		if !answer.Status.Final() {
+			c.Header("Retry-After", "1")
+		}
+	}
+	writeJSON(c, http.StatusOK, append(body, `],"has_more":false,"next_cursor":null}`...))
+}

@@ -1,0 +1,70 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+)
+
+// lockWait is how long one question for the lock may take, in seconds: short, so that a run that is told to stop does.
+const lockWait = 2
+
+// upgrade applies the migrations the database lacks, and returns their files.
+func upgrade(ctx context.Context, config *mysql.Config, files fs.FS) ([]string, error) {
+	db, err := open(config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }() // also ends the session of the lock, and the lock with it
+	session, err := lock(ctx, db, config.DBName)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = session.Close() }()
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return eachFile(ctx, provider)
+}
+
+// eachFile stops between two files only: the servers cannot take DDL back, so half a file would stand in the way of the
+// next run.
+func eachFile(ctx context.Context, provider *goose.Provider) (applied []string, err error) {
+	for ctx.Err() == nil {
+		result, err := provider.UpByOne(context.WithoutCancel(ctx))
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return applied, nil
+		}
+		if err != nil {
+			return applied, fmt.Errorf("apply the migrations: %w", err)
+		}
+		applied = append(applied, result.Source.Path)
+	}
+	return applied, fmt.Errorf("cut short: %w", ctx.Err())
+}
+
+// lock waits until no other run migrates this database, and returns the session that holds the lock. A run that is killed
+// takes it along.
+func lock(ctx context.Context, db *sql.DB, database string) (*sql.Conn, error) {
+	session, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open a session for the lock: %w", err)
+	}
+	const longest = 64 // of a lock's name; two databases with one lock would only wait for each other
+	name := "migrate." + database
+	name = name[:min(len(name), longest)]
+	for held := false; !held; {
+		err := session.QueryRowContext(ctx, "SELECT COALESCE(GET_LOCK(?, ?), 0)", name, lockWait).Scan(&held)
+		if err != nil {
+			_ = session.Close()
+			return nil, fmt.Errorf("wait for another migration to end: %w", err)
+		}
+	}
+	return session, nil
+}

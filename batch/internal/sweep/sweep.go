@@ -1,0 +1,102 @@
+// Package sweep publishes again what Redis granted and the log never acknowledged, in every campaign.
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/outbox"
+)
+
+// FirstDue is how old a pending claim is when it first falls due for a sweep, as the claim script sets it.
+const FirstDue = 2 * time.Second
+
+const page = 200
+
+// campaigns lists campaigns by id, those after the given one.
+type campaigns interface {
+	Campaigns(ctx context.Context, after string, limit int) ([]coupon.Campaign, error)
+}
+
+// sweeper publishes the pending claims of one epoch and forgets what the log acknowledged.
+type sweeper interface {
+	Sweep(ctx context.Context, campaign string, epoch int64, overdue time.Duration) (outbox.Swept, error)
+}
+
+// Options are what a run takes from outside. Every field must be set.
+type Options struct {
+	OlderThan time.Duration // claims younger than this are left to the api-servers; at least FirstDue
+	Progress  func(campaigns int)
+	Logger    *slog.Logger
+}
+
+// Job sweeps every campaign.
+type Job struct {
+	campaigns campaigns
+	sweeper   sweeper
+	Options
+}
+
+// New returns a Job over the record and the outbox.
+func New(campaigns campaigns, sweeper sweeper, options Options) *Job {
+	return &Job{campaigns: campaigns, sweeper: sweeper, Options: options}
+}
+
+// Result counts what a run did.
+type Result struct {
+	Campaigns int `json:"campaigns"`
+	Taken     int `json:"taken"`
+	Published int `json:"published"`
+	Failed    int `json:"failed"` // campaigns that could not be swept to the end
+}
+
+// OK reports whether every pending claim that was taken is in the log.
+func (r Result) OK() bool { return r.Failed == 0 }
+
+// Summary returns the result as one line.
+func (r Result) Summary() string {
+	return fmt.Sprintf("campaigns %d, taken %d, published %d, failed %d", r.Campaigns, r.Taken, r.Published, r.Failed)
+}
+
+// RunOnce sweeps every campaign that was ever opened. An error means that the campaigns could not be listed or the run
+// was cut short; a campaign that cannot be swept is counted and does not stop the others. Two runs at once share the
+// claims by their leases; what both publish is one row and one duplicate.
+func (j *Job) RunOnce(ctx context.Context) (Result, error) {
+	var result Result
+	for after := ""; ; {
+		found, err := j.campaigns.Campaigns(ctx, after, page)
+		if err != nil {
+			return result, fmt.Errorf("list campaigns: %w", err)
+		}
+		for _, c := range found {
+			if err := ctx.Err(); err != nil {
+				return result, fmt.Errorf("cut short: %w", err)
+			}
+			j.sweep(ctx, c, &result)
+		}
+		if len(found) < page {
+			return result, nil
+		}
+		after = found[len(found)-1].ID
+	}
+}
+
+// sweep leaves out what has no pending claims: a draft, and an epoch whose serials MySQL gives out itself.
+func (j *Job) sweep(ctx context.Context, c coupon.Campaign, result *Result) {
+	if c.Status == coupon.CampaignDraft || c.Epoch == 0 || c.Mode != coupon.ModeRedis {
+		return
+	}
+	swept, err := j.sweeper.Sweep(ctx, c.ID, c.Epoch, j.OlderThan-FirstDue)
+	result.Campaigns++
+	result.Taken += swept.Taken
+	result.Published += swept.Published
+	j.Progress(1)
+	if err == nil {
+		return
+	}
+	result.Failed++
+	j.Logger.Warn("campaign not swept", "campaign", c.ID, "taken", swept.Taken, "published", swept.Published, "error", err)
+}

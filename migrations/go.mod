@@ -1,0 +1,3 @@
+module github.com/seonchak/seonchak/migrations
+
+go 1.26.0

@@ -1,0 +1,121 @@
+package kafkastream
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	batchLimit     = 500
+	attemptTimeout = 2 * time.Second // the longest that one attempt may hold its lane
+	shortestPause  = 20 * time.Millisecond
+	longestPause   = 500 * time.Millisecond
+
+	// tooLate is what must be left of a deadline for an attempt to be worth making. One message about to expire would
+	// cut the attempt of all the others in its batch short.
+	tooLate = 20 * time.Millisecond
+)
+
+// lane is one queue and its one goroutine: it takes what is queued, tries to deliver it, and answers what is past its
+// deadline. While one batch is on its way the next one gathers, so batches grow with the load and no timer is needed.
+type lane struct {
+	queue chan *message // never full: it can hold everything the producer lets in
+
+	// deliver sees to a batch, and answers every message of it unless it returns an error. It keeps no part of the
+	// batch after returning nil.
+	deliver func(ctx context.Context, batch []*message) error
+	// expire answers one message that was not delivered.
+	expire func(m *message, cause error)
+}
+
+// run ends when quit is closed. Once ctx has ended it expires everything it is given.
+func (l *lane) run(ctx context.Context, quit <-chan struct{}) {
+	for {
+		select {
+		case m := <-l.queue:
+			l.work(ctx, m)
+		case <-quit:
+			return
+		}
+	}
+}
+
+// work goes on until nothing is left that it took from the queue.
+func (l *lane) work(ctx context.Context, first *message) {
+	held := make([]*message, 1, len(l.queue)+1)
+	held[0] = first
+	pause := shortestPause
+	for cause := error(nil); len(held) > 0; {
+		held = l.takeQueued(held)
+		if held = l.dropExpired(ctx, held, cause); len(held) == 0 {
+			return
+		}
+		batch := held[:min(len(held), batchLimit)]
+		if cause = l.attempt(ctx, batch); cause == nil {
+			held = held[len(batch):]
+			pause = shortestPause
+			continue
+		}
+		rest(ctx, min(pause, time.Until(earliest(held))-tooLate))
+		pause = min(2*pause, longestPause)
+	}
+}
+
+func (l *lane) takeQueued(held []*message) []*message {
+	for {
+		select {
+		case m := <-l.queue:
+			held = append(held, m)
+		default:
+			return held
+		}
+	}
+}
+
+// dropExpired answers what cannot be delivered in time and returns the others, in a slice of their own: a request that
+// was given up may still be reading the old one.
+func (l *lane) dropExpired(ctx context.Context, held []*message, cause error) []*message {
+	now := time.Now()
+	ended := ctx.Err() != nil
+	if !ended && earliest(held).Sub(now) > tooLate {
+		return held
+	}
+	live := make([]*message, 0, len(held))
+	for _, m := range held {
+		if ended || m.deadline.Sub(now) <= tooLate {
+			l.expire(m, cause)
+		} else {
+			live = append(live, m)
+		}
+	}
+	return live
+}
+
+func (l *lane) attempt(ctx context.Context, batch []*message) error {
+	deadline := time.Now().Add(attemptTimeout)
+	if e := earliest(batch); e.Before(deadline) {
+		deadline = e
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return l.deliver(ctx, batch)
+}
+
+func earliest(held []*message) time.Time {
+	e := held[0].deadline
+	for _, m := range held[1:] {
+		if m.deadline.Before(e) {
+			e = m.deadline
+		}
+	}
+	return e
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

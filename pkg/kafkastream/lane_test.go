@@ -1,0 +1,159 @@
+package kafkastream
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// laneUnderTest runs a lane in fake time. answers gets one entry a message: how long after the start it was answered.
+type laneUnderTest struct {
+	*lane
+	start time.Time
+	sent  map[*message]time.Duration // delivered
+	given map[*message]time.Duration // expired
+	sizes []int                      // of the batches tried
+}
+
+func (l *laneUnderTest) put(after time.Duration) *message {
+	m := &message{deadline: l.start.Add(after)}
+	l.queue <- m
+	return m
+}
+
+// run calls test in a bubble. deliver says what an attempt comes to; nil means the batch was sent.
+func runLane(t *testing.T, deliver func(ctx context.Context, batch []*message) error, test func(t *testing.T, l *laneUnderTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l := &laneUnderTest{start: time.Now(), sent: map[*message]time.Duration{}, given: map[*message]time.Duration{}}
+		l.lane = &lane{
+			queue: make(chan *message, room),
+			deliver: func(ctx context.Context, batch []*message) error {
+				l.sizes = append(l.sizes, len(batch))
+				if err := deliver(ctx, batch); err != nil {
+					return err
+				}
+				for _, m := range batch {
+					l.sent[m] = time.Since(l.start)
+				}
+				return nil
+			},
+			expire: func(m *message, _ error) { l.given[m] = time.Since(l.start) },
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		quit := make(chan struct{})
+		defer close(quit)
+		go l.run(ctx, quit)
+		test(t, l)
+	})
+}
+
+func stalled(ctx context.Context, _ []*message) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestLaneAnswersEveryMessageByItsDeadline(t *testing.T) {
+	t.Parallel()
+	deadlines := []time.Duration{10 * time.Second, time.Second, 3 * time.Second, 50 * time.Millisecond, time.Millisecond, -time.Second}
+	runLane(t, stalled, func(t *testing.T, l *laneUnderTest) {
+		want := map[*message]time.Duration{}
+		for _, d := range deadlines {
+			want[l.put(d)] = max(d, 0)
+		}
+		synctest.Wait()
+		late := l.put(2 * time.Second) // while the lane is busy with the others
+		want[late] = 2 * time.Second
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		require.Empty(t, l.sent)
+		require.Len(t, l.given, len(want))
+		for m, d := range want {
+			require.LessOrEqual(t, l.given[m], d)
+			require.GreaterOrEqual(t, l.given[m], d-2*tooLate)
+		}
+	})
+}
+
+func TestLaneSendsWhatIsLeftAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	const outage = 3 * time.Second
+	start := time.Time{}
+	deliver := func(ctx context.Context, batch []*message) error {
+		if time.Since(start) < outage {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
+		start = l.start
+		short, long := l.put(time.Second), l.put(time.Minute)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Contains(t, l.given, short)
+		require.Contains(t, l.sent, long)
+		require.LessOrEqual(t, l.sent[long], outage+longestPause)
+		require.Less(t, len(l.sizes), 15, "a refused connection must not make a busy loop")
+	})
+}
+
+func TestLaneKeepsNearlyExpiredMessagesFromCuttingABatch(t *testing.T) {
+	t.Parallel()
+	deliver := func(ctx context.Context, batch []*message) error {
+		select { // a broker that takes 10 ms
+		case <-time.After(10 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
+		nearly := l.put(5 * time.Millisecond)
+		other := l.put(time.Minute)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Contains(t, l.given, nearly)
+		require.Contains(t, l.sent, other)
+		require.LessOrEqual(t, l.sent[other], 20*time.Millisecond)
+	})
+}
+
+func TestLaneGathersWhileABatchIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	deliver := func(context.Context, []*message) error {
+		time.Sleep(10 * time.Millisecond)
+		return nil
+	}
+	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
+		l.put(time.Minute)
+		synctest.Wait()
+		for range 1200 {
+			l.put(time.Minute)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []int{1, batchLimit, batchLimit, 200}, l.sizes)
+		require.Len(t, l.sent, 1201)
+	})
+}
+
+func TestRecordsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	m := newMessage(claimOf(1), time.Time{}, nil)
+	r := &records{batch: []*message{m, m}}
+	for range 2 {
+		record, err := r.ReadRecord()
+		require.NoError(t, err)
+		require.Equal(t, len(m.key), record.Key.Len())
+		require.Equal(t, len(m.value), record.Value.Len())
+		require.Len(t, record.Headers, len(m.headers))
+		require.True(t, record.Time.IsZero())
+	}
+	_, err := r.ReadRecord()
+	require.ErrorContains(t, err, "EOF")
+}

@@ -1,0 +1,203 @@
+package mysqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// MaxIssue is the most deliveries one Issue takes.
+const MaxIssue = 1000
+
+// Issue turns deliveries of one campaign into coupons: the only way a row is born. It answers each delivery in its place.
+//
+// All of it is one transaction under the lock of the campaign's row: rows, places taken, failed events, and the failed
+// events that are done by it. On an error nothing is answered, and either nothing was committed or all of it was (a COMMIT
+// whose answer was lost): run it again, what has a row by then is a duplicate. A parked delivery that came from a failed
+// event (FailedID) leaves that event as it was: the caller postpones it.
+func (s *Store) Issue(ctx context.Context, campaign string, deliveries []coupon.Delivery) ([]coupon.Result, error) {
+	if len(deliveries) == 0 {
+		return nil, nil
+	}
+	if len(deliveries) > MaxIssue {
+		return nil, fmt.Errorf("issue: %d deliveries, at most %d", len(deliveries), MaxIssue)
+	}
+	for _, d := range deliveries {
+		if d.Claim.Campaign != campaign {
+			return nil, fmt.Errorf("issue: a delivery of campaign %q among those of %q", d.Claim.Campaign, campaign)
+		}
+	}
+	var results []coupon.Result
+	err := s.transaction(ctx, "issue", func(tx *gorm.DB) error {
+		var err error
+		results, err = s.issue(tx, campaign, deliveries)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([]coupon.Result, error) {
+	row, err := lockCampaign(tx, slug)
+	if coupon.CodeOf(err) == coupon.CodeCampaignNotFound {
+		return s.refuseAll(tx, deliveries)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{tx: tx, now: s.now(), random: s.random, campaign: row, deliveries: deliveries}
+	if err := b.look(); err != nil {
+		return nil, err
+	}
+	results, rows, err := b.insert()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.takePlaces(len(rows)); err != nil {
+		return nil, err
+	}
+	if err := b.askForFence(results); err != nil {
+		return nil, err
+	}
+	return results, s.settle(tx, row.ID, deliveries, results)
+}
+
+// refuseAll keeps events of a campaign that does not exist. The confirm read reads its row, so none was a promise.
+func (s *Store) refuseAll(tx *gorm.DB, deliveries []coupon.Delivery) ([]coupon.Result, error) {
+	results := make([]coupon.Result, len(deliveries))
+	for i := range results {
+		results[i] = dead(coupon.ReasonUnknownCampaign, "no such campaign")
+	}
+	return results, s.settle(tx, 0, deliveries, results)
+}
+
+// insert plans and inserts until a plan goes through. A statement that fails teaches something about at least one row,
+// which the next plan heeds; one that teaches nothing is an error.
+func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
+	for {
+		results, rows := b.plan()
+		err := b.insertRows(rows)
+		if err == nil {
+			return results, rows, nil
+		}
+		var learned int
+		var learning error
+		switch {
+		case isDuplicateKey(err):
+			learned, learning = b.learnOwners(rows)
+		case isBadData(err):
+			learned, learning = b.learnBadRows(rows)
+		}
+		if learning != nil {
+			return nil, nil, learning
+		}
+		if learned == 0 {
+			return nil, nil, err
+		}
+	}
+}
+
+const insertCoupons = "INSERT INTO coupons (campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at, expires_at) VALUES "
+
+func (b *batch) insertRows(rows []couponRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	validity, err := b.campaign.validity()
+	if err != nil {
+		return err
+	}
+	codes, err := newCodes(b.random, len(rows))
+	if err != nil {
+		return err
+	}
+	issuedAt := b.now
+	var expiresAt any
+	if t := validity.ExpiresAt(issuedAt); t != nil {
+		expiresAt = *t
+	}
+	const columns = 9
+	args := make([]any, 0, columns*len(rows))
+	for i, row := range rows {
+		c := &b.deliveries[row.index].Claim
+		args = append(args, b.campaign.ID, row.serial, c.User, c.N, c.Epoch, codes[i], c.ClaimedAt, issuedAt, expiresAt)
+	}
+	return b.tx.Exec(insertCoupons+tuples(len(rows), columns), args...).Error
+}
+
+// takePlaces counts the new rows in. The CHECK is the second wall: the plan already stopped at the limit.
+func (b *batch) takePlaces(rows int) error {
+	if rows == 0 {
+		return nil
+	}
+	return b.tx.Exec("UPDATE campaigns SET issued = issued + ? WHERE id = ?", rows, b.campaign.ID).Error
+}
+
+// fenceGrace keeps a conflict that was seen just after an epoch opened from ending it at once.
+const fenceGrace = 2 * time.Second
+
+// askForFence asks for the end of the current epoch when one of its serials had two owners: its Redis lost state.
+func (b *batch) askForFence(results []coupon.Result) error {
+	for i, r := range results {
+		if r.Reason == coupon.ReasonSerialTaken && b.deliveries[i].Claim.Epoch == b.campaign.Epoch {
+			return b.tx.Exec(`UPDATE campaigns SET fence_wanted = epoch WHERE id = ? AND epoch_state = 'active'
+				AND status IN ('active', 'paused') AND epoch_since < ?`, b.campaign.ID, b.now.Add(-fenceGrace)).Error
+		}
+	}
+	return nil
+}
+
+// learnBadRows finds the rows whose values the database refuses, by halving. It is under a savepoint: what went in
+// meanwhile is taken back, for the next plan may give a bad row's place to another.
+func (b *batch) learnBadRows(rows []couponRow) (int, error) {
+	const savepoint = "halving"
+	if err := b.tx.SavePoint(savepoint).Error; err != nil {
+		return 0, err
+	}
+	learned, err := b.halve(rows)
+	if err != nil {
+		return 0, err // a lock time-out or a lost connection is not about a row: the transaction is given up
+	}
+	return learned, b.tx.RollbackTo(savepoint).Error
+}
+
+func (b *batch) halve(rows []couponRow) (int, error) {
+	err := b.insertRows(rows)
+	switch {
+	case err == nil, isDuplicateKey(err): // a taken serial is learned by the next plan
+		return 0, nil
+	case !isBadData(err):
+		return 0, err
+	case len(rows) == 1:
+		b.bad[rows[0].index] = errorText(err)
+		return 1, nil
+	}
+	half := len(rows) / 2
+	left, err := b.halve(rows[:half])
+	if err != nil {
+		return 0, err
+	}
+	right, err := b.halve(rows[half:])
+	return left + right, err
+}
+
+// tuples returns "(?,?),(?,?)" for the given number of rows and columns.
+func tuples(rows, columns int) string {
+	one := "(" + strings.Repeat("?,", columns-1) + "?),"
+	return strings.TrimSuffix(strings.Repeat(one, rows), ",")
+}
+
+func errorText(err error) string {
+	if root := errors.Unwrap(err); root != nil {
+		return errorText(root)
+	}
+	return err.Error()
+}

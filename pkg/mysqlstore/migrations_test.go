@@ -1,0 +1,41 @@
+package mysqlstore
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/testenv"
+)
+
+// Every migration can be taken back, and applied again to what taking back left behind.
+func TestMigrationsUpDownUp(t *testing.T) {
+	t.Parallel()
+	config, err := mysql.ParseDSN(testenv.EmptyDatabase(t))
+	require.NoError(t, err)
+	config.ParseTime = true
+	db := openPlain(t, config)
+	_, file, _, _ := runtime.Caller(0)
+	files := os.DirFS(filepath.Join(filepath.Dir(file), "..", "..", "migrations"))
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
+	require.NoError(t, err)
+
+	up, err := provider.Up(t.Context())
+	require.NoError(t, err)
+	require.Len(t, up, len(provider.ListSources()))
+	down, err := provider.DownTo(t.Context(), 0)
+	require.NoError(t, err)
+	require.Len(t, down, len(up))
+	var tables int
+	require.NoError(t, db.QueryRow("SELECT COUNT(*) FROM information_schema.tables "+
+		"WHERE table_schema = DATABASE() AND table_name <> 'goose_db_version'").Scan(&tables))
+	require.Zero(t, tables, "down leaves nothing behind")
+	again, err := provider.Up(t.Context())
+	require.NoError(t, err)
+	require.Len(t, again, len(up))
+}

@@ -1,0 +1,79 @@
+// Package outbox publishes again the claims that Redis granted and the log never acknowledged.
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// pending holds the claims granted and not yet acknowledged. TakePending must hand an entry to one taker only until its
+// lease is over; Forget must keep the claim and only say that it is durable.
+type pending interface {
+	TakePending(ctx context.Context, campaign string, epoch int64, take coupon.Take) ([]coupon.Claim, error)
+	Forget(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) error
+}
+
+// publisher appends claims to the log; a nil error for a claim means that all in-sync replicas have it.
+type publisher interface {
+	PublishAll(ctx context.Context, claims []coupon.Claim) []error
+}
+
+// page is how many claims one step takes. The lease outlives the longest publish, so that two sweepers rarely repeat
+// each other; if they do, the second event is a duplicate and harmless.
+const (
+	page  = 500
+	lease = 10 * time.Second
+)
+
+// Outbox sweeps pending claims.
+type Outbox struct {
+	pending   pending
+	publisher publisher
+}
+
+// New returns an Outbox over Redis' pending claims and the log.
+func New(pending pending, publisher publisher) *Outbox {
+	return &Outbox{pending: pending, publisher: publisher}
+}
+
+// Swept counts what one sweep did.
+type Swept struct {
+	Taken     int `json:"taken"`
+	Published int `json:"published"`
+}
+
+// Sweep publishes the pending claims of an epoch that have been due for at least overdue, page by page, and forgets those
+// the log acknowledged. Killed after the take, the lease runs out and another sweep takes them; killed after the
+// publish, the claim is published once more, which issue() knows as a duplicate. It ends at the first page the log did
+// not take whole: the rest would meet the same fate.
+func (o *Outbox) Sweep(ctx context.Context, campaign string, epoch int64, overdue time.Duration) (Swept, error) {
+	var total Swept
+	for {
+		claims, err := o.pending.TakePending(ctx, campaign, epoch, coupon.Take{Limit: page, Lease: lease, Overdue: overdue})
+		if err != nil || len(claims) == 0 {
+			return total, err
+		}
+		total.Taken += len(claims)
+		acked, failure := o.publish(ctx, claims)
+		total.Published += len(acked)
+		if err := o.pending.Forget(ctx, campaign, epoch, acked); err != nil {
+			return total, err
+		}
+		if failure != nil || len(claims) < page {
+			return total, failure
+		}
+	}
+}
+
+func (o *Outbox) publish(ctx context.Context, claims []coupon.Claim) (acked []coupon.Key, failure error) {
+	for i, err := range o.publisher.PublishAll(ctx, claims) {
+		if err != nil {
+			failure = err
+			continue
+		}
+		acked = append(acked, claims[i].Key)
+	}
+	return acked, failure
+}

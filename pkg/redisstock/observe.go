@@ -1,0 +1,162 @@
+package redisstock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// Levels returns how far each campaign is in its own epoch, in one round trip and in the order given.
+func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
+	if len(campaigns) == 0 {
+		return nil, nil
+	}
+	type asked struct {
+		last, version *redis.StringCmd
+		pending       *redis.IntCmd
+		oldest        *redis.ZSliceCmd
+	}
+	commands := make([]asked, len(campaigns))
+	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
+		for i, c := range campaigns {
+			k := keysOf(c.ID, c.Epoch)
+			commands[i] = asked{
+				last:    pipe.Get(ctx, k.count),
+				version: pipe.HGet(ctx, k.meta, "version"),
+				pending: pipe.ZCard(ctx, k.pending),
+				oldest:  pipe.ZRangeWithScores(ctx, k.pending, 0, 0),
+			}
+		}
+		return nil
+	})
+	levels := make([]coupon.Level, len(campaigns))
+	for i, c := range commands {
+		last, lastErr := c.last.Int64()
+		version, versionErr := c.version.Int64()
+		err := errors.Join(broken(lastErr), broken(versionErr), broken(c.pending.Err()), broken(c.oldest.Err()))
+		if err != nil {
+			return nil, coupon.Unavailable("count claims in Redis", err)
+		}
+		levels[i] = coupon.Level{Last: last, Pending: c.pending.Val(), Version: version, Known: lastErr == nil && last >= 0}
+		if oldest := c.oldest.Val(); len(oldest) > 0 {
+			levels[i].OldestDue = fromMilli(int64(oldest[0].Score))
+		}
+	}
+	return levels, nil
+}
+
+// Held returns what Redis remembers of each key in an epoch: a decision with the verdict Held, or the zero Decision where
+// it knows no such claim. Nothing is granted or changed.
+func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	fields := make([]string, len(keys))
+	for i, key := range keys {
+		fields[i] = member(key)
+	}
+	stored, err := s.client.HMGet(ctx, keysOf(campaign, epoch).serials, fields...).Result()
+	if err := broken(err); err != nil {
+		return nil, coupon.Unavailable("read claims in Redis", err)
+	}
+	decisions := make([]coupon.Decision, len(keys))
+	for i, value := range stored {
+		if text, ok := value.(string); ok {
+			key := coupon.Key{Campaign: campaign, User: keys[i].User, N: keys[i].N}
+			decisions[i] = held(text, coupon.Claim{Key: key, Epoch: epoch})
+		}
+	}
+	return decisions, nil
+}
+
+// broken returns err unless it only says that a key is not there, or not what it should be.
+func broken(err error) error {
+	var notNumber *strconv.NumError
+	if errors.Is(err, redis.Nil) || redis.HasErrorPrefix(err, "WRONGTYPE") || errors.As(err, &notNumber) {
+		return nil
+	}
+	return err
+}
+
+// Snapshot is the claim state of one epoch at one instant, for comparing it with MySQL. Of a key that is not what it
+// should be, and of a missing count, the number is -1.
+type Snapshot struct {
+	Exists   bool // the campaign has a document, of whatever epoch
+	Document coupon.Document
+	Count    int64 // the last serial given out
+	Members  int64
+	Serials  int64
+	Pending  int64
+}
+
+// Snapshot reads a campaign's document and the keys of an epoch at one instant.
+func (s *Stock) Snapshot(ctx context.Context, campaign string, epoch int64) (Snapshot, error) {
+	const what = "read claim state in Redis"
+	k := keysOf(campaign, epoch)
+	var (
+		meta                      *redis.MapStringStringCmd
+		count                     *redis.StringCmd
+		members, serials, pending *redis.IntCmd
+	)
+	_, _ = s.client.TxPipelined(ctx, func(tx redis.Pipeliner) error { // each command carries its own error
+		meta = tx.HGetAll(ctx, k.meta)
+		count = tx.Get(ctx, k.count)
+		members = tx.SCard(ctx, k.users)
+		serials = tx.HLen(ctx, k.serials)
+		pending = tx.ZCard(ctx, k.pending)
+		return nil
+	})
+	last, lastErr := count.Int64()
+	err := errors.Join(meta.Err(), broken(lastErr), broken(members.Err()), broken(serials.Err()), broken(pending.Err()))
+	if err != nil {
+		return Snapshot{}, coupon.Unavailable(what, err)
+	}
+	snapshot := Snapshot{
+		Exists: len(meta.Val()) > 0, Count: orMinusOne(last, lastErr),
+		Members: orMinusOne(members.Result()), Serials: orMinusOne(serials.Result()), Pending: orMinusOne(pending.Result()),
+	}
+	if snapshot.Exists {
+		snapshot.Document, err = document(campaign, meta.Val())
+	}
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("%s: %w", what, err)
+	}
+	return snapshot, nil
+}
+
+func orMinusOne(n int64, err error) int64 {
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func document(campaign string, meta map[string]string) (coupon.Document, error) {
+	var errs []error
+	number := func(field string) int64 {
+		n, err := strconv.ParseInt(meta[field], 10, 64)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("field %s of %s: %w", field, metaKey(campaign), err))
+		}
+		return n
+	}
+	doc := coupon.Document{
+		Campaign:     campaign,
+		Version:      number("version"),
+		State:        coupon.DocumentState(meta["state"]),
+		Epoch:        number("epoch"),
+		Hi:           number("hi"),
+		Lo:           number("lo"),
+		Base:         number("base"),
+		Seal:         meta["seal"],
+		OpensAt:      fromMilli(number("opens")),
+		ClosesAt:     fromMilli(number("closes")),
+		PerUserLimit: int(number("per_user")),
+	}
+	return doc, errors.Join(errs...)
+}

@@ -1,0 +1,91 @@
+// Package redisstock decides in Redis who is in time: the claim script, its keys, and what keeps them true to MySQL.
+package redisstock
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// The scripts are embedded by hand rather than as a folder, so that a missing one does not compile.
+var (
+	//go:embed ask.lua
+	askSource string
+	//go:embed claim.lua
+	claimSource string
+	//go:embed forget.lua
+	forgetSource string
+	//go:embed take.lua
+	takeSource string
+	//go:embed prepare.lua
+	prepareSource string
+	//go:embed open.lua
+	openSource string
+	//go:embed push.lua
+	pushSource string
+)
+
+// maxBatch is the most members one script call takes: Lua unpacks twice as many values, and its stack ends near 8000.
+const maxBatch = 1000
+
+// Stock is the claim state of all campaigns in one Redis, or one Redis Cluster. It is safe for concurrent use.
+//
+// Every method answers a Redis that did not answer with a coupon.CodeUnavailable error: what was asked may have happened
+// or not, and is safe to ask again.
+type Stock struct {
+	client                                          redis.UniversalClient
+	claim, forget, take, prepare, open, push, owner *redis.Script
+}
+
+// New returns the claim state behind client. The client must not retry by itself (NewClient): a repeat is safe, but it
+// would hide from the caller that the time is up.
+func New(client redis.UniversalClient) *Stock {
+	script := func(source string) *redis.Script { return redis.NewScript(askSource + source) }
+	return &Stock{
+		client:  client,
+		claim:   script(claimSource),
+		forget:  script(forgetSource),
+		take:    script(takeSource),
+		prepare: script(prepareSource),
+		open:    script(openSource),
+		push:    script(pushSource),
+		owner:   script("return replication_id()"),
+	}
+}
+
+// Ping asks Redis for a sign of life.
+func (s *Stock) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx).Err(); err != nil {
+		return coupon.Unavailable("ping Redis", err)
+	}
+	return nil
+}
+
+// Seal returns the replication id of the Redis that holds the campaign's keys: what Document.Seal must be for it to
+// grant there. It changes when that Redis restarts, is promoted or is replaced. A server that does not answer INFO in
+// scripts (the embedded one) gives an error; there the seal must be "".
+func (s *Stock) Seal(ctx context.Context, campaign string) (string, error) {
+	id, err := s.owner.Run(ctx, s.client, []string{metaKey(campaign)}).Text()
+	if err != nil {
+		return "", coupon.Unavailable("read the replication id of Redis", err)
+	}
+	return id, nil
+}
+
+// run calls a script that answers with a list. EVALSHA falls back to EVAL on NOSCRIPT only, which is the answer of a
+// Redis that ran nothing.
+func (s *Stock) run(ctx context.Context, what string, script *redis.Script, keys []string, args []any) ([]any, error) {
+	reply, err := script.Run(ctx, s.client, keys, args...).Slice()
+	if err != nil {
+		return nil, coupon.Unavailable(what, err)
+	}
+	return reply, nil
+}
+
+func badReply(what string, reply any) error {
+	return coupon.Unavailable(what, fmt.Errorf("unexpected reply %v", reply))
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# All tests of all modules with the race detector, on real stores; the database tests on MariaDB and on MySQL.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The database server that the whole suite runs on, and the one that the database tests are repeated on.
+first=${SEONCHAK_MYSQL:-mariadb}
+second=mysql
+[[ $first == mysql ]] && second=mariadb
+
+modules() { go list -m -f '{{.Dir}}'; }
+
+on() { # on SERVER COMMAND...: runs a command with the addresses of the stores, SERVER being the database
+  local server=$1
+  shift
+  SEONCHAK_MYSQL=$server scripts/services.sh up
+  (
+    eval "$(SEONCHAK_MYSQL=$server scripts/services.sh env)"
+    "$@"
+  )
+}
+
+all_modules() {
+  local m
+  for m in $(modules); do
+    go -C "$m" test -race -timeout 15m ./...
+  done
+}
+
+database_tests() {
+  go -C pkg test -race -count=1 ./mysqlstore/
+  go -C batch test -race -count=1 ./...
+}
+
+on "$first" all_modules
+# Without a second server a laptop still tests; CI, where every store must be real, does not get by without it.
+if on "$second" true; then
+  on "$second" database_tests
+elif [[ ${SEONCHAK_REQUIRE_REAL:-} == 1 ]]; then
+  echo "the database tests did not run on $second" >&2
+  exit 1
+fi
