@@ -56,9 +56,11 @@ migrate: build services ## the schema and the topics on the local stores
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## linters, and each module by itself without the workspace
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...); done
-	@for m in $(MODULES); do GOWORK=off go -C $$m vet ./...; done
-	@shell_files=$$(git ls-files '*.sh' .ci/run); for f in $$shell_files; do bash -n $$f; done
+	@failed=0; for m in $(MODULES); do \
+		(cd $$m && $(CURDIR)/$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || failed=1; \
+		GOWORK=off go -C $$m vet ./... || failed=1; \
+	done; \
+	for f in $$(git ls-files '*.sh' .ci/run); do bash -n $$f || failed=1; done; exit $$failed
 
 $(GOLANGCI_LINT):
 	@GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/tools/drop"
+	"github.com/seonchak/seonchak/tools/procs"
 )
 
 const (
@@ -45,6 +46,7 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 	during := journal.Answers()[before:]
 	database.start()
+	s.rest(campaign, taken(journal)) // before anybody comes back
 	require.NoError(t, crowd.Run(t.Context(), drop.Plan(users, people, 9)))
 	s.settle(crowd, journal)
 
@@ -52,6 +54,17 @@ func TestDatabaseOutage(t *testing.T) {
 	requireBounded(t, journal.Answers())
 	s.requireAllServed(campaign, limit, journal)
 	require.Zero(t, s.number(`SELECT COUNT(*) FROM failed_events WHERE campaign_id IS NOT NULL`))
+}
+
+// taken counts the claims that somebody was told of, promised or pending.
+func taken(journal *drop.Journal) int {
+	claims := map[drop.Apply]bool{}
+	for _, a := range journal.Answers() {
+		if a.HTTP == http.StatusAccepted || a.HTTP == http.StatusOK {
+			claims[drop.Apply{User: a.User, N: a.N}] = true
+		}
+	}
+	return len(claims)
 }
 
 // requireTakenWithout checks what users are told while the database is away: their place is taken and not yet a promise,
@@ -115,11 +128,22 @@ func TestRedisAway(t *testing.T) {
 			return answer.Binding()
 		})
 	}
-	// Those of the second phase have their places already, or get one now.
+	s.awaitUnasked(server, campaign)
 	require.NoError(t, crowd.Run(t.Context(), drop.Plan(users, people, 12)))
 	s.settle(crowd, journal)
 	requireBounded(t, journal.Answers())
 	s.requireAllServed(campaign, people, journal)
+}
+
+// awaitUnasked waits until every claim is a row, those of users too who never learnt of theirs and did not come back.
+func (s *site) awaitUnasked(server *procs.APIServer, campaign string) {
+	s.tb.Helper()
+	const told = 50 + 1 // by the time this is called
+	await(s.tb, "claims that nobody was told of are rows", func() bool {
+		status, body := s.get(server.Admin + "/admin/v1/campaigns/" + campaign + "/stats")
+		require.Equal(s.tb, http.StatusOK, status, body)
+		return field(s.tb, body, "claimed") == field(s.tb, body, "issued") && field(s.tb, body, "pending") == "0" && s.rows(campaign) > told
+	})
 }
 
 // TestKafkaAway freezes the broker, and then stops it. Applies are answered "pending", and become rows once it is back.
@@ -147,10 +171,11 @@ func TestKafkaAway(t *testing.T) {
 	broker.freeze()
 	pending(users[60:120])
 	broker.thaw()
-	s.settle(crowd, journal)
+	s.rest(campaign, 120) // before anybody comes back
 	broker.stop()
 	pending(users[120:180])
 	broker.start()
+	s.rest(campaign, 180)
 	require.NoError(t, crowd.Run(t.Context(), drop.Plan(users[180:], 60, 15)))
 	s.settle(crowd, journal)
 	requireBounded(t, journal.Answers())

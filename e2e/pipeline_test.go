@@ -76,10 +76,10 @@ func (s *site) requireTold(journal *drop.Journal, serials map[string]int64, peop
 	for user, answers := range byUser {
 		firsts, unclear := 0, false
 		for _, answer := range answers {
-			switch {
-			case answer.HTTP == 0 || answer.HTTP == http.StatusServiceUnavailable:
+			switch answer.HTTP {
+			case 0, http.StatusServiceUnavailable:
 				unclear = true // the place may have been taken without the user learning of it
-			case answer.HTTP == http.StatusAccepted:
+			case http.StatusAccepted:
 				firsts++
 			}
 			if answer.Binding() {

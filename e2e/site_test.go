@@ -61,7 +61,11 @@ func newSite(tb testing.TB, bin string, stores procs.Stores) *site {
 	return s
 }
 
-var trouble = regexp.MustCompile(`"level":"(WARN|ERROR)"`)
+var (
+	trouble = regexp.MustCompile(`"level":"(WARN|ERROR)"`)
+	// The log is shared: what others write to it is unknown here.
+	notOurs = regexp.MustCompile(`"reason":"unknown_campaign"`)
+)
 
 // readLogs looks for what no program may ever do, and shows what the programs complained of when the test failed.
 func (s *site) readLogs() {
@@ -71,15 +75,25 @@ func (s *site) readLogs() {
 	for _, log := range logs {
 		content, err := os.ReadFile(log)
 		require.NoError(s.tb, err)
-		for line := range strings.Lines(string(content)) {
-			if s.tb.Failed() && trouble.MatchString(line) {
-				s.tb.Logf("%s: %.600s", filepath.Base(log), line)
-			}
+		if s.tb.Failed() {
+			s.showTrouble(filepath.Base(log), string(content))
 		}
 		for _, fatal := range []string{"WARNING: DATA RACE", "\npanic: ", "panic in a handler", "panic while issuing"} {
-			if bytes.Contains(content, []byte(fatal)) {
-				s.tb.Errorf("%s: %s:\n%.4000s", filepath.Base(log), strings.TrimSpace(fatal), content[bytes.Index(content, []byte(fatal)):])
+			if at := bytes.Index(content, []byte(fatal)); at >= 0 {
+				s.tb.Errorf("%s: %s:\n%.4000s", filepath.Base(log), strings.TrimSpace(fatal), content[at:])
 			}
+		}
+	}
+}
+
+// showTrouble shows the first warnings and errors of a program.
+func (s *site) showTrouble(log, content string) {
+	s.tb.Helper()
+	shown := 0
+	for line := range strings.Lines(content) {
+		if shown < 20 && trouble.MatchString(line) && !notOurs.MatchString(line) {
+			s.tb.Logf("%s: %.600s", log, line)
+			shown++
 		}
 	}
 }

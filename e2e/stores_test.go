@@ -182,4 +182,3 @@ func (p *proxy) pass(to, from net.Conn, request bool) {
 		}
 	}
 }
-

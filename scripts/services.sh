@@ -14,7 +14,7 @@
 #   embedded  a stand-in written in Go, for Redis and Kafka only: good for trying things, proves nothing
 #
 # Settings:
-#   SEONCHAK_SERVICES=env|docker|native|embedded  allow only this step
+#   SEONCHAK_SERVICES=env|docker|native|embedded  allow only this step (embedded: for Redis and Kafka)
 #   SEONCHAK_MYSQL=mysql|mariadb                  which server (default: the one installed, else MariaDB);
 #                                                 both may run side by side, `env` prints the one picked
 #   SEONCHAK_REQUIRE_REAL=1                       a stand-in, or MariaDB where MySQL was asked for, is an error
@@ -551,7 +551,8 @@ try_again() {
 serve() { # <store>
   local step steps=(env again docker native embedded)
   WHY=''
-  [[ -z $FORCED ]] || steps=("$FORCED")
+  # No stand-in speaks for a database: with stand-ins forced, it still comes from where it can.
+  [[ -z $FORCED || $FORCED/$1 == embedded/mysql ]] || steps=("$FORCED")
   for step in "${steps[@]}"; do
     "try_$step" "$1" && return
   done

@@ -67,7 +67,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 	encoded, err := json.Marshal(got.Key)
 	require.NoError(t, err)
 	all := logged.String() + string(encoded) + fmt.Sprintf("%v %+v %#v %s %q %x", got, got, got, got.Key, got.Key, got.Key) +
-		fmt.Sprintf("%s %#v %v", got.DSN, got.DSN, got.Redis.URL)
+		fmt.Sprintf("%s %#v %v", got.DSN, got.DSN, got.URL)
 	require.NotContains(t, logged.String(), "hunter2")
 	require.NotContains(t, all, "hunter2")
 	for _, want := range []string{

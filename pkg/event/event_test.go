@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -174,7 +173,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Parallel()
 			_, err := Decode([]byte(c.value))
 			var malformed *Malformed
-			require.True(t, errors.As(err, &malformed), "%v", err)
+			require.ErrorAs(t, err, &malformed)
 			require.Equal(t, c.reason, malformed.Reason)
 		})
 	}
@@ -191,7 +190,7 @@ func FuzzDecode(f *testing.F) {
 		claim, err := Decode(value)
 		if err != nil {
 			var malformed *Malformed
-			require.True(t, errors.As(err, &malformed))
+			require.ErrorAs(t, err, &malformed)
 			require.NotEmpty(t, malformed.Reason)
 			return
 		}

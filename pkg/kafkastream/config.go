@@ -43,7 +43,7 @@ func (c Config) Validate() error {
 	}
 	for _, broker := range c.Brokers {
 		if _, _, err := net.SplitHostPort(broker); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("Kafka broker %q is not host:port: %w", broker, err))
+			mistakes = append(mistakes, fmt.Errorf("broker %q is not host:port: %w", broker, err))
 		}
 	}
 	if _, err := c.mechanism(); err != nil {

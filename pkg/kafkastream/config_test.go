@@ -68,9 +68,9 @@ func TestNothingWaitsForEverOnAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		defer far.Close()
+		defer func() { _ = far.Close() }()
 		conn := impatient{near}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		begin := time.Now()
 		require.NoError(t, conn.SetDeadline(time.Time{}))
 		_, err := conn.Read(make([]byte, 1))

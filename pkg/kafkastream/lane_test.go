@@ -69,7 +69,7 @@ func TestLaneAnswersEveryMessageByItsDeadline(t *testing.T) {
 		synctest.Wait()
 		late := l.put(2 * time.Second) // while the lane is busy with the others
 		want[late] = 2 * time.Second
-		time.Sleep(11 * time.Second)
+		time.Sleep(11 * time.Second) //nolint:forbidigo // the bubble's fake clock
 		synctest.Wait()
 		require.Empty(t, l.sent)
 		require.Len(t, l.given, len(want))
@@ -84,7 +84,7 @@ func TestLaneSendsWhatIsLeftAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	const outage = 3 * time.Second
 	start := time.Time{}
-	deliver := func(ctx context.Context, batch []*message) error {
+	deliver := func(context.Context, []*message) error {
 		if time.Since(start) < outage {
 			return errors.New("connection refused")
 		}
@@ -93,7 +93,7 @@ func TestLaneSendsWhatIsLeftAfterAnOutage(t *testing.T) {
 	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
 		start = l.start
 		short, long := l.put(time.Second), l.put(time.Minute)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's fake clock
 		synctest.Wait()
 		require.Contains(t, l.given, short)
 		require.Contains(t, l.sent, long)
@@ -104,7 +104,7 @@ func TestLaneSendsWhatIsLeftAfterAnOutage(t *testing.T) {
 
 func TestLaneKeepsNearlyExpiredMessagesFromCuttingABatch(t *testing.T) {
 	t.Parallel()
-	deliver := func(ctx context.Context, batch []*message) error {
+	deliver := func(ctx context.Context, _ []*message) error {
 		select { // a broker that takes 10 ms
 		case <-time.After(10 * time.Millisecond):
 			return nil
@@ -115,7 +115,7 @@ func TestLaneKeepsNearlyExpiredMessagesFromCuttingABatch(t *testing.T) {
 	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
 		nearly := l.put(5 * time.Millisecond)
 		other := l.put(time.Minute)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's fake clock
 		synctest.Wait()
 		require.Contains(t, l.given, nearly)
 		require.Contains(t, l.sent, other)
@@ -126,7 +126,7 @@ func TestLaneKeepsNearlyExpiredMessagesFromCuttingABatch(t *testing.T) {
 func TestLaneGathersWhileABatchIsOnItsWay(t *testing.T) {
 	t.Parallel()
 	deliver := func(context.Context, []*message) error {
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's fake clock
 		return nil
 	}
 	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
@@ -135,7 +135,7 @@ func TestLaneGathersWhileABatchIsOnItsWay(t *testing.T) {
 		for range 1200 {
 			l.put(time.Minute)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's fake clock
 		synctest.Wait()
 		require.Equal(t, []int{1, batchLimit, batchLimit, 200}, l.sizes)
 		require.Len(t, l.sent, 1201)

@@ -60,6 +60,9 @@ func (a *Admin) committed(ctx context.Context, group, topic string, lags []Parti
 	if err == nil {
 		err = response.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return nil // some brokers say so of a group that has committed nothing
+	}
 	if err != nil {
 		return err
 	}

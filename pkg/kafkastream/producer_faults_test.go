@@ -198,7 +198,7 @@ func TestInFlightIsBounded(t *testing.T) {
 	for range bound {
 		err := <-answers
 		require.Error(t, err)
-		require.False(t, errors.Is(err, ErrFull))
+		require.NotErrorIs(t, err, ErrFull)
 	}
 	through.release()
 	require.NoError(t, publish(p, claimOf(1), 10*time.Second))

@@ -1,6 +1,7 @@
 package mysqlstore
 
 import (
+	"database/sql"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,14 +17,7 @@ import (
 // Every migration can be taken back, and applied again to what taking back left behind.
 func TestMigrationsUpDownUp(t *testing.T) {
 	t.Parallel()
-	config, err := mysql.ParseDSN(testenv.EmptyDatabase(t))
-	require.NoError(t, err)
-	config.ParseTime = true
-	db := openPlain(t, config)
-	_, file, _, _ := runtime.Caller(0)
-	files := os.DirFS(filepath.Join(filepath.Dir(file), "..", "..", "migrations"))
-	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
-	require.NoError(t, err)
+	db, provider := emptyDatabase(t)
 
 	up, err := provider.Up(t.Context())
 	require.NoError(t, err)
@@ -38,4 +32,32 @@ func TestMigrationsUpDownUp(t *testing.T) {
 	again, err := provider.Up(t.Context())
 	require.NoError(t, err)
 	require.Len(t, again, len(up))
+}
+
+// A migration that was killed between its DDL and its record is run again.
+func TestMigrationsKilledHalfway(t *testing.T) {
+	t.Parallel()
+	db, provider := emptyDatabase(t)
+	for _, source := range provider.ListSources() {
+		_, err := provider.ApplyVersion(t.Context(), source.Version, true)
+		require.NoError(t, err)
+		_, err = db.Exec("DELETE FROM goose_db_version WHERE version_id = ?", source.Version)
+		require.NoError(t, err)
+	}
+	up, err := provider.Up(t.Context())
+	require.NoError(t, err)
+	require.Len(t, up, len(provider.ListSources()))
+}
+
+func emptyDatabase(t *testing.T) (*sql.DB, *goose.Provider) {
+	t.Helper()
+	config, err := mysql.ParseDSN(testenv.EmptyDatabase(t))
+	require.NoError(t, err)
+	config.ParseTime = true
+	db := openPlain(t, config)
+	_, file, _, _ := runtime.Caller(0)
+	files := os.DirFS(filepath.Join(filepath.Dir(file), "..", "..", "migrations"))
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
+	require.NoError(t, err)
+	return db, provider
 }

@@ -159,7 +159,8 @@ func TestClaimKeepsEveryDigit(t *testing.T) {
 		b.start(t, doc)
 		keys := []coupon.Key{
 			keyFor("9007199254740992"), keyFor("9007199254740993"), keyFor("9007199254740994"),
-			{User: "9007199254740993", N: 2}, keyFor("0009007199254740993"), keyFor("9007199254740993.0"),
+			{User: "9007199254740993", N: 2},
+			keyFor("0009007199254740993"), keyFor("9007199254740993.0"),
 		}
 		for i, d := range b.claimAll(t, doc, keys...) {
 			require.Equal(t, coupon.Granted, d.Verdict, keys[i].User)

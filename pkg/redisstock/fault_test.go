@@ -112,7 +112,7 @@ func TestReplyOfTheWrongShapeIsUnknown(t *testing.T) {
 		"return {1, 2}", "return {1, 2, 0}", "return {1, 2, -9}", "return {1, 2, {}}", "return {'x', 2, 1}",
 		"return {1, 2, 3, 4}", "return {}", "return 1",
 	} {
-		b.Stock.claim = redis.NewScript(source)
+		b.claim = redis.NewScript(source)
 		_, err := b.Claim(t.Context(), "any", 1, []coupon.Key{keyFor("kim")})
 		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), source)
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -89,7 +90,9 @@ func (s *HTTPServer) Serve(ctx context.Context) error {
 		_ = s.server.Close() // its connections are given up; the error below says so
 		return fmt.Errorf("requests not done within %s: %w", s.drain, err)
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
 	return nil
 }
 

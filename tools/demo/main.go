@@ -32,6 +32,7 @@ flags:
 // settings are what the command line and the environment say.
 type settings struct {
 	bin         string
+	logs        string
 	users       int
 	applies     int
 	limit       int
@@ -45,7 +46,7 @@ type settings struct {
 var errWrong = errors.New("something is wrong, see above")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the demo at once
 	os.Exit(exitCode(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr), os.Stderr))
 }
@@ -72,16 +73,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return fmt.Errorf("%w\nrun `make demo`, or: eval \"$(scripts/services.sh env)\"", err)
 	}
-	logs, err := os.MkdirTemp("", "seonchak-demo-")
+	logs, err := os.MkdirTemp(s.logs, "seonchak-demo-")
 	if err != nil {
 		return err
 	}
 	d := &demo{settings: s, stores: stores, getenv: getenv, out: stdout, progress: progress{stderr}}
 	err = errors.Join(d.run(ctx, logs), d.close())
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w\nthe logs of the programs are in %s", err, logs)
 	}
-	return os.RemoveAll(logs)
+	return errors.Join(err, os.RemoveAll(logs))
 }
 
 func parse(args []string, getenv func(string) string, stderr io.Writer) (settings, error) {
@@ -93,6 +94,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (setting
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&s.bin, "bin", "bin", "`folder` with the programs, as `make build` fills it")
+	flags.StringVar(&s.logs, "logs", os.TempDir(), "`folder` for the logs of the programs, which are kept when something is wrong")
 	flags.IntVar(&s.users, "users", 20_000, "how many users apply")
 	flags.IntVar(&s.applies, "applies", 50_000, "how often they apply, double clicks included")
 	flags.IntVar(&s.limit, "limit", 1_000, "how many coupons there are")

@@ -53,8 +53,7 @@ func (p progress) line(what string, total int64) func(int64) {
 func (p progress) bar(what string, total int64) func(int64) {
 	bar := progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(), progressbar.OptionSetItsString("applies"), progressbar.OptionSetWidth(40),
-		progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(p.w) }),
+		progressbar.OptionSetWidth(40), progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(p.w) }),
 	)
 	return func(done int64) { _ = bar.Set64(min(done, total)) } // a bar that cannot be drawn harms nothing
 }

@@ -113,7 +113,7 @@ func (c *Crowd) Apply(ctx context.Context, apply Apply) (Answer, error) {
 
 func (c *Crowd) try(ctx context.Context, apply Apply) Answer {
 	answer := Answer{User: apply.User, N: apply.N, Sent: time.Now()}
-	response, body, err := c.post(ctx, apply)
+	response, body, err := c.post(ctx, apply) //nolint:bodyclose // post has read and closed it
 	answer.Received = time.Now()
 	if err != nil {
 		answer.Unknown = err.Error()

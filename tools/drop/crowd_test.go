@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,12 +55,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "/v1/campaigns/c/claims/1")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":%d,"serial":%d,"status":"accepted"}`, r.PathValue("id"), user, body.N, serial)
+	_, _ = fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":%d,"serial":%d,"status":"accepted"}`, r.PathValue("id"), user, body.N, serial)
 }
 
 func problem(w http.ResponseWriter, status int, code coupon.Code) {
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"status":%d,"code":%q}`, status, code)
+	_, _ = fmt.Fprintf(w, `{"status":%d,"code":%q}`, status, code)
 }
 
 func serve(t *testing.T, s *server) string {
@@ -115,7 +111,7 @@ func TestACrowdInsists(t *testing.T) {
 			problem(w, http.StatusServiceUnavailable, coupon.CodeOverloaded)
 		case 3:
 			w.Header().Set("Content-Length", "1000")
-			fmt.Fprint(w, `{"half":`)
+			_, _ = fmt.Fprint(w, `{"half":`)
 		default:
 			return false
 		}
@@ -195,72 +191,5 @@ func TestFaultsOfAnAnswer(t *testing.T) {
 			}
 			require.Contains(t, a.Fault, c.fault)
 		})
-	}
-}
-
-func TestThePlan(t *testing.T) {
-	t.Parallel()
-	users := Users(2000)
-	plan := Plan(users, 5000, 42)
-	require.Len(t, plan, 5000)
-	require.Equal(t, plan, Plan(users, 5000, 42))
-	require.NotEqual(t, plan, Plan(users, 5000, 43))
-
-	seen, doubles := map[string]bool{}, 0
-	for i, apply := range plan {
-		require.Equal(t, 1, apply.N)
-		seen[apply.User] = true
-		if i > 0 && apply == plan[i-1] {
-			doubles++
-		}
-	}
-	require.Len(t, seen, 2000)
-	require.GreaterOrEqual(t, doubles, 1500)
-	require.Len(t, Plan(users, 10, 1), 10)
-	require.False(t, slices.IsSortedFunc(plan, func(a, b Apply) int { return len(a.User) - len(b.User) }))
-}
-
-func TestAJournalOutlivesItsProcess(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal")
-	journal, err := OpenJournal(path)
-	require.NoError(t, err)
-	sent := time.Now().Round(0).UTC()
-	told := []Answer{
-		{User: "u-1", N: 1, HTTP: 202, Status: coupon.StatusAccepted, Serial: 1, Sent: sent, Received: sent.Add(time.Millisecond)},
-		{User: "u-2", N: 1, HTTP: 409, Code: coupon.CodeSoldOut, Sent: sent, Received: sent.Add(time.Second)},
-	}
-	for _, a := range told {
-		require.NoError(t, journal.Add(a))
-	}
-	require.NoError(t, journal.Close())
-	cutOff(t, path)
-
-	again, err := OpenJournal(path)
-	require.NoError(t, err)
-	require.Equal(t, told, again.Answers())
-	require.NoError(t, again.Add(told[0]))
-	require.NoError(t, again.Close())
-	again, err = OpenJournal(path)
-	require.NoError(t, err)
-	require.Equal(t, append(told, told[0]), again.Answers())
-	require.EqualValues(t, 2, again.Tally().Granted)
-	require.NoError(t, again.Close())
-}
-
-// cutOff leaves half a line behind, as a SIGKILL may.
-func cutOff(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(t, err)
-	_, err = file.WriteString(`{"user":"u-3","n":1,"ht`)
-	require.NoError(t, err)
-	require.NoError(t, file.Close())
-}
-
-func TestNumber(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int64]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 1_234_567: "1,234,567", -12_345: "-12,345"} {
-		require.Equal(t, want, Number(n))
 	}
 }

@@ -223,6 +223,9 @@ func TestNoFaults(t *testing.T) {
 		"free places nobody asked for": func(s *scene) {
 			s.exec(`UPDATE campaigns SET limit_count = 100 WHERE id = ?`, s.id)
 			s.answers = s.answers[:7]
+			s.answer(Answer{User: "u-6", HTTP: 202, Status: coupon.StatusPending})
+			s.answer(Answer{User: "u-7", HTTP: 503, Code: coupon.CodeOverloaded})
+			s.answer(Answer{User: "u-8", Unknown: "connection reset"})
 		},
 	}
 	for name, change := range cases {
@@ -236,14 +239,15 @@ func TestNoFaults(t *testing.T) {
 	}
 }
 
-func TestVerdictInWords(t *testing.T) {
+func TestTwoRowsForOneClaim(t *testing.T) {
 	t.Parallel()
-	v := Verdict{Limit: 1000, Issued: 1_234_567}
-	for range mostFindings + 3 {
-		v.count(&v.Lost, 1, "gone")
-	}
-	require.Contains(t, v.String(), "limit 1,000\nissued 1,234,567\nover 0\nunder 0\ntwice 0\nlost 23\nfailed 0\n")
-	require.Contains(t, v.String(), "  gone\n  and 3 more\n")
+	db := database(t)
+	_, err := db.Exec(`ALTER TABLE coupons DROP KEY coupons_one_each`) // the wall that makes it impossible
+	require.NoError(t, err)
+	s := newScene(t, db)
+	s.exec(`UPDATE coupons SET user_id = 'u-1' WHERE campaign_id = ? AND serial = 5`, s.id)
+	v := s.judge()
+	require.EqualValues(t, 1, v.Twice, v)
 	require.False(t, v.OK())
 }
 

@@ -50,6 +50,26 @@ func TestRestComesWithoutTheRows(t *testing.T) {
 	require.Greater(t, len(seen), 1)
 }
 
+func TestABacklogIsNoRest(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, database(t))
+	start, looks := time.Now(), 0
+	rest, err := WaitForRest(t.Context(), s.db, s.campaign, Wait{
+		Rows: 7, Quiet: 200 * time.Millisecond,
+		Backlog: func(context.Context) (int64, error) {
+			if time.Since(start) < 400*time.Millisecond {
+				return 1, nil
+			}
+			if looks++; looks == 2 {
+				s.row(6, "u-6", 1)
+			}
+			return 0, nil
+		},
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 6, rest.Rows)
+}
+
 func TestNoRestIsAnError(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, database(t))

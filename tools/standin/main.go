@@ -51,8 +51,8 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	}
 
 	serving := func(address string) {
-		fmt.Fprintf(log, "standin: WARNING: not a real %s server; for trying things only\n", args[0])
-		fmt.Fprintf(log, "standin: serving %s on %s\n", args[0], address)
+		_, _ = fmt.Fprintf(log, "standin: WARNING: not a real %s server; for trying things only\n", args[0])
+		_, _ = fmt.Fprintf(log, "standin: serving %s on %s\n", args[0], address)
 	}
 	switch args[0] {
 	case "redis":

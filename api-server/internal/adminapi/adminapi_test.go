@@ -37,15 +37,19 @@ func (f *fake) move(step, id string) (coupon.Campaign, error) {
 func (f *fake) Activate(_ context.Context, id string) (coupon.Campaign, error) {
 	return f.move("activate", id)
 }
+
 func (f *fake) Pause(_ context.Context, id string) (coupon.Campaign, error) {
 	return f.move("pause", id)
 }
+
 func (f *fake) Resume(_ context.Context, id string) (coupon.Campaign, error) {
 	return f.move("resume", id)
 }
+
 func (f *fake) Close(_ context.Context, id string) (coupon.Campaign, error) {
 	return f.move("close", id)
 }
+
 func (f *fake) Campaign(context.Context, string) (coupon.Campaign, error) {
 	return coupon.Campaign{}, coupon.NewError(coupon.CodeCampaignNotFound, "")
 }

@@ -264,7 +264,9 @@ func TestAConfirmThatComesTooLateSaysPending(t *testing.T) {
 		first := make(chan Answer, 1)
 		go func() {
 			a, err := b.service.Apply(t.Context(), key("a"))
-			require.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 			first <- a
 		}()
 		synctest.Wait() // the first confirm read is in flight
@@ -284,7 +286,9 @@ func TestManyCallersEachGetOneClaim(t *testing.T) {
 	for i := range callers {
 		wg.Go(func() {
 			a, err := b.service.Apply(t.Context(), key("u"))
-			require.NoError(t, err)
+			if err != nil {
+				t.Error(err)
+			}
 			serials[i] = a.Claim.Serial
 		})
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -119,7 +120,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 	signed, err := jwt.Sign(good, jwt.WithKey(jwa.HS256(), secret))
 	require.NoError(b, err)
 	auth := NewBearer(secret, "", "")
-	request := httptest.NewRequest("POST", applyPath, nil)
+	request := httptest.NewRequest(http.MethodPost, applyPath, nil)
 	request.Header.Set("Authorization", "Bearer "+string(signed))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -19,10 +19,9 @@ import (
 
 // fake is the use case as functions.
 type fake struct {
-	apply  func(coupon.Key) (apply.Answer, error)
-	claim  func(coupon.Key) (apply.Answer, error)
-	level  coupon.Level
-	counts map[string]int
+	apply func(coupon.Key) (apply.Answer, error)
+	claim func(coupon.Key) (apply.Answer, error)
+	level coupon.Level
 }
 
 var winter = coupon.Campaign{
@@ -39,11 +38,12 @@ func (f *fake) Claims(_ context.Context, campaign, user string) ([]apply.Answer,
 
 func (f *fake) Campaign(id string) (*coupon.Campaign, bool) { return &winter, id == winter.ID }
 
-func (f *fake) Campaigns() []*coupon.Campaign                       { return []*coupon.Campaign{&winter} }
-func (f *fake) Level(string) coupon.Level                           { return f.level }
-func (f *fake) Granted(a apply.Answer, _ time.Duration)             { f.counts[string(a.Status)]++ }
-func (f *fake) Refused(_ string, code coupon.Code, _ time.Duration) { f.counts[string(code)]++ }
-func granted(k coupon.Key) (apply.Answer, error)                    { return answer(k, coupon.StatusAccepted, false), nil }
+func (f *fake) Campaigns() []*coupon.Campaign              { return []*coupon.Campaign{&winter} }
+func (f *fake) Level(string) coupon.Level                  { return f.level }
+func (f *fake) Granted(apply.Answer, time.Duration)        {}
+func (f *fake) Refused(string, coupon.Code, time.Duration) {}
+func granted(k coupon.Key) (apply.Answer, error)           { return answer(k, coupon.StatusAccepted, false), nil }
+
 func answer(k coupon.Key, s coupon.ClaimStatus, replay bool) apply.Answer {
 	return apply.Answer{
 		Status: s, Replayed: replay,
@@ -51,7 +51,7 @@ func answer(k coupon.Key, s coupon.ClaimStatus, replay bool) apply.Answer {
 	}
 }
 
-func newFake() *fake { return &fake{apply: granted, claim: granted, counts: map[string]int{}} }
+func newFake() *fake { return &fake{apply: granted, claim: granted} }
 
 func serve(f *fake, auth Authenticator) http.Handler {
 	return New(f, f, f, auth, f, slog.New(slog.DiscardHandler))

@@ -42,7 +42,10 @@ func ReadJSON(c *gin.Context, limit int64, v any) error {
 	return nil
 }
 
-var errTooLarge = &coupon.Error{Code: codePayloadTooLarge}
+var (
+	errTooLarge  = &coupon.Error{Code: codePayloadTooLarge}
+	errEmptyBody = malformed("", "empty_body", "the body is empty")
+)
 
 func tooLarge(err error) bool {
 	var e *http.MaxBytesError
@@ -56,7 +59,7 @@ func readError(err error) error {
 	case tooLarge(err):
 		return errTooLarge
 	case errors.Is(err, io.EOF):
-		return malformed("", "empty_body", "the body is empty")
+		return errEmptyBody
 	case errors.As(err, &wrongType):
 		pointer := "/" + strings.ReplaceAll(wrongType.Field, ".", "/")
 		return malformed(pointer, "wrong_type", "is not a "+wrongType.Type.String())

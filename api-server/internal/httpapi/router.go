@@ -3,6 +3,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -103,7 +104,7 @@ func readN(c *gin.Context) (int, error) {
 		N *int `json:"n"`
 	}{}
 	if err := ReadJSON(c, maxBody, &body); err != nil {
-		if e, ok := err.(*coupon.Error); ok && len(e.Fields) == 1 && e.Fields[0].Code == "empty_body" {
+		if errors.Is(err, errEmptyBody) {
 			return 1, nil // a chunked body of nothing
 		}
 		return 0, err

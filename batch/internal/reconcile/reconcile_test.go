@@ -251,7 +251,7 @@ func TestAWaitEndsWhenNothingIsOnItsWay(t *testing.T) {
 // While a crowd applies, the stores never agree at one instant. That is no difference, at no instant.
 func TestACrowdIsNoDifference(t *testing.T) {
 	t.Parallel()
-	const crowd = 4000
+	const crowd = 2000
 	b := setup(t, crowd)
 	done := make(chan struct{})
 	go func() {

@@ -34,7 +34,7 @@ func TestEveryRecordOnce(t *testing.T) {
 	group := testenv.Group()
 	dead := s.work(group, true)
 	survivor := s.work(group, false)
-	<-dead.ended
+	require.NoError(t, <-dead.ended)
 	require.Positive(t, dead.issued.Load())
 	s.awaitEnd(group)
 	survivor.end(t)

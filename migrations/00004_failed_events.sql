@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Events that could not become a row. The claim's columns are NULL where the bytes did not yield a storable value.
-CREATE TABLE failed_events (
+CREATE TABLE IF NOT EXISTS failed_events (
     id              BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     event_key       VARCHAR(320)    CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- campaign:user:n:epoch:serial, of a dead one topic:partition:offset
     campaign_id     INT UNSIGNED    NULL, -- NULL: no such campaign
@@ -29,4 +29,4 @@ CREATE TABLE failed_events (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- +goose Down
-DROP TABLE failed_events;
+DROP TABLE IF EXISTS failed_events;

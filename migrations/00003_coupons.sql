@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- The rows users own: born only in issue(), under the lock of the campaign's row, and never deleted.
-CREATE TABLE coupons (
+CREATE TABLE IF NOT EXISTS coupons (
     campaign_id INT UNSIGNED    NOT NULL,
     serial      BIGINT UNSIGNED NOT NULL,
     user_id     VARCHAR(128)    CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -21,4 +21,4 @@ CREATE TABLE coupons (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- +goose Down
-DROP TABLE coupons;
+DROP TABLE IF EXISTS coupons;

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- What ran, when, and how it ended. A row with no finished_at is running or was killed.
-CREATE TABLE batch_runs (
+CREATE TABLE IF NOT EXISTS batch_runs (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     job         VARCHAR(40)     CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     started_at  DATETIME(6)     NOT NULL,
@@ -13,4 +13,4 @@ CREATE TABLE batch_runs (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- +goose Down
-DROP TABLE batch_runs;
+DROP TABLE IF EXISTS batch_runs;

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Every change of a campaign's stock after it was created. The unique ref makes a return happen exactly once.
-CREATE TABLE stock_ledger (
+CREATE TABLE IF NOT EXISTS stock_ledger (
     id          BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
     campaign_id INT UNSIGNED    NOT NULL,
     kind        ENUM('raise', 'lower', 'return') CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -15,4 +15,4 @@ CREATE TABLE stock_ledger (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- +goose Down
-DROP TABLE stock_ledger;
+DROP TABLE IF EXISTS stock_ledger;
