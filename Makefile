@@ -47,7 +47,7 @@ build: ## the programs, into bin/
 
 .PHONY: run
 run: build services migrate ## api-server and consumer on the local stores, until Ctrl-C
-	@$(with_stores) export AUTH_MODE=dev LOG_FORMAT=text ADMIN_ADDR=; trap 'kill 0' EXIT; \
+	@$(with_stores) export AUTH_MODE=dev LOG_FORMAT=text; trap 'kill 0' EXIT; \
 	ADMIN_ADDR=127.0.0.1:8082 bin/consumer & ADMIN_ADDR=127.0.0.1:8081 bin/api-server & wait
 
 .PHONY: migrate

@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/seonchak/seonchak/pkg/env"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
+	"github.com/seonchak/seonchak/pkg/mysqlstore"
+	"github.com/seonchak/seonchak/pkg/redisstock"
 )
 
 // Values of AUTH_MODE.
@@ -44,6 +46,9 @@ func (c config) Validate() []error {
 		env.Between("APPLY_BATCH", c.Batch, 1, 256),
 		env.Between("PUBLISH_IN_FLIGHT", c.InFlight, 1, 100_000),
 		env.Check(c.Group != "", "KAFKA_GROUP", "must be set"),
+		env.Wrong("REDIS_URL", redisstock.CheckURL(c.URL.Reveal())),
+		env.Wrong("MYSQL_DSN", mysqlstore.CheckDSN(c.DSN.Reveal())),
+		env.Wrong("KAFKA_BROKERS", c.stream().Validate()),
 	}
 	if c.dev() {
 		return append(mistakes, env.Check(!c.Production(), "AUTH_MODE", "dev is refused with APP_ENV=production"))

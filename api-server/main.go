@@ -23,14 +23,16 @@ import (
 	"github.com/seonchak/seonchak/pkg/service"
 )
 
+// How long each step of the stop may take; together with the two listeners' own bounds, less than service.Group allows.
 const (
-	drainBound = 6 * time.Second
-	flushBound = 3 * time.Second
-	closeBound = time.Second
-	loopBound  = 2 * time.Second
+	requestBound = 6 * time.Second // the longest an apply can take, and some
+	drainBound   = 3 * time.Second
+	flushBound   = 3 * time.Second
+	loopBound    = 3 * time.Second
+	closeBound   = 500 * time.Millisecond
 
 	// lameDuck is how long a production server still serves after its readiness went off, for balancers to notice.
-	lameDuck = 2 * time.Second
+	lameDuck = time.Second
 
 	startupCheck = 3 * time.Second
 )
@@ -105,7 +107,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 	statistics := operate.NewStatistics(store, store, stock, backlog{log, c.Group})
 	admin.Handle("/admin/v1/", adminapi.New(operator, store, statistics, metrics, auth, logger))
 	public, err := service.Listen(ctx, service.HTTPOptions{
-		Name: "public listener", Address: c.HTTPAddr, Logger: logger,
+		Name: "public listener", Address: c.HTTPAddr, Logger: logger, Drain: requestBound,
 		Handler: httpapi.New(applies, view, keeper, auth, metrics, logger),
 	})
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 // authDev is the AUTH_MODE of a system for trying things: its admin listeners are for this machine only.
 const authDev = "dev"
 
+// maxBatch is the most rows in one statement: beyond it a longer lock buys no more speed.
+const maxBatch = 500
+
 // config is what the consumer reads from its environment.
 type config struct {
 	env.Process
@@ -27,9 +30,11 @@ type config struct {
 func (c config) Validate() []error {
 	return []error{
 		env.Check(c.Group != "", "KAFKA_GROUP", "must be set"),
-		env.Between("ISSUE_BATCH", c.Batch, 1, mysqlstore.MaxIssue),
+		env.Between("ISSUE_BATCH", c.Batch, 1, maxBatch),
 		env.Between("ISSUE_RATE", c.Rate, 0, 10_000_000),
 		env.OneOf("AUTH_MODE", c.AuthMode, "jwt", authDev),
+		env.Wrong("MYSQL_DSN", mysqlstore.CheckDSN(c.DSN.Reveal())),
+		env.Wrong("KAFKA_BROKERS", c.stream().Validate()),
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // orderly is how long an orderly stop may take.
 const orderly = 30 * time.Second
 
-// TestKillConsumerMidDrop kills the only consumer while it issues, and starts it again.
+// TestKillConsumerMidDrop kills the only consumer in the middle of a transaction, and starts it again.
 func TestKillConsumerMidDrop(t *testing.T) {
 	const limit, people = 500, 1500
 	s := newSite(t, programs(t), sharedStores(t))
@@ -26,14 +26,24 @@ func TestKillConsumerMidDrop(t *testing.T) {
 	var drops errgroup.Group
 	drops.Go(func() error { return crowd.Run(t.Context(), drop.Plan(drop.Users(people), people+500, 2)) })
 	await(t, "some rows", func() bool { return s.rows(campaign) >= 40 })
-	require.NoError(t, consumer.Kill())
+	lock := s.lock(campaign)
+	await(t, "a batch in hand", func() bool { return s.waiting() > 0 })
 	require.Less(t, s.rows(campaign), limit, "killed too late to prove anything")
+	require.NoError(t, consumer.Kill())
+	require.NoError(t, lock.Rollback())
 	require.NoError(t, drops.Wait())
 	s.settle(crowd, journal)
 	require.NoError(t, consumer.Restart(t.Context()))
 	s.batch("sweep")
 
 	s.requireAllServed(campaign, limit, journal)
+}
+
+// waiting counts the statements on this site's database that wait for a locked row.
+func (s *site) waiting() int {
+	s.tb.Helper()
+	return s.number(`SELECT COUNT(*) FROM information_schema.processlist
+		WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command = 'Query' AND info LIKE '%FOR UPDATE%'`)
 }
 
 // TestKillAPIServerMidDrop kills one of two api-servers at work and starts it again. Who had no answer asks again.

@@ -66,6 +66,7 @@ func (p *privateStore) script(args ...string) string {
 	p.tb.Helper()
 	cmd := exec.Command("../scripts/services.sh", args...)
 	cmd.Env = append(os.Environ(), "SEONCHAK_SERVICES_DIR="+p.dir, "SEONCHAK_SERVICES=native",
+		"SEONCHAK_SERVICES_MAX_AGE=15m", // should this process die before it ends them
 		"REDIS_URL=", "KAFKA_BROKERS=", "MYSQL_DSN=")
 	var complaints strings.Builder
 	cmd.Stderr = &complaints

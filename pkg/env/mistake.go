@@ -90,6 +90,14 @@ func Check(ok bool, variable, problem string) error {
 	return Mistake{Variable: variable, Problem: problem}
 }
 
+// Wrong returns a mistake for err, which says what is wrong with the variable, unless it is nil.
+func Wrong(variable string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return Mistake{Variable: variable, Problem: err.Error()}
+}
+
 // validate asks the groups before the whole.
 func validate(group reflect.Value) []error {
 	var found []error

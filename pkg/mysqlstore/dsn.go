@@ -35,6 +35,12 @@ const readCommitted = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 // strictMode makes a value that does not fit an error. Without it a database cuts the value to fit.
 const strictMode = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 
+// CheckDSN says what is wrong with a DSN, without connecting.
+func CheckDSN(dsn string) error {
+	_, err := configure(dsn)
+	return err
+}
+
 // configure parses dsn and adds what is missing. Time-outs and innodb_lock_wait_timeout that the DSN names are kept.
 func configure(dsn string) (*mysql.Config, error) {
 	config, err := mysql.ParseDSN(dsn)

@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,35 @@ func TestClaimGrantsNothingFromBrokenKeys(t *testing.T) {
 				require.Equal(t, c.holder, decisions[1].Verdict)
 				require.Equal(t, coupon.Broken, decisions[2].Verdict)
 				require.Equal(t, before, b.state(t, doc))
+			})
+		}
+	})
+}
+
+// Only keys that agree say who is no member: a holder whose membership is lost must not be told that the campaign is
+// paused, over or sold out.
+func TestClaimSaysNothingOfTheCampaignFromBrokenKeys(t *testing.T) {
+	now := time.Now()
+	cases := map[string]func(*coupon.Document){
+		"paused":           func(d *coupon.Document) { d.State = coupon.DocumentPaused },
+		"closed":           func(d *coupon.Document) { d.State = coupon.DocumentClosed },
+		"not started":      func(d *coupon.Document) { d.OpensAt = now.Add(time.Minute) },
+		"ended":            func(d *coupon.Document) { d.ClosesAt = now.Add(-time.Minute) },
+		"no more per user": func(d *coupon.Document) { d.PerUserLimit = 0 },
+		"sold out":         func(d *coupon.Document) { d.Hi = 1 },
+	}
+	onEveryRedis(t, func(t *testing.T, b bundle) {
+		for name, change := range cases {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				doc := b.start(t, newDocument(5))
+				require.Equal(t, coupon.Granted, b.claimOne(t, doc, "holder").Verdict)
+				doc.Version++
+				change(&doc)
+				_, err := b.Push(t.Context(), doc)
+				require.NoError(t, err)
+				require.NoError(t, b.client.Del(t.Context(), keysOf(doc.Campaign, doc.Epoch).users).Err())
+				require.Equal(t, coupon.Broken, b.claimOne(t, doc, "holder").Verdict)
 			})
 		}
 	})

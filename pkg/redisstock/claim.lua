@@ -7,6 +7,11 @@
 --            an integer < 0  refused, a code below
 --            a string        held already, "serial|claimed_ms|mark" as stored
 --
+-- A member is always answered with what is stored, whatever the campaign's state. The others are judged in this order: meta
+-- and epoch, whether the keys agree, state and window, the seal, and then each by itself: the per-user limit, the stock.
+-- The keys come before all that is said about the campaign, because only keys that agree say who is no member: a holder
+-- must not be told "paused" when it is the set of members that is lost.
+--
 -- Every check comes before the first write: Lua has no roll-back.
 
 local SOLD_OUT, NOT_STARTED, ENDED, PAUSED, PER_USER, WRONG_EPOCH, UNSEALED, BROKEN = -1, -2, -3, -4, -5, -6, -7, -8
@@ -24,20 +29,9 @@ local count
 local function refused_by_meta()
   if not (epoch and state and seal and hi and lo and base and opens and closes and per_user) then return BROKEN end
   if epoch ~= ARGV[1] or state == 'fenced' then return WRONG_EPOCH end
-  if state == 'paused' then return PAUSED end
-  if state == 'closed' then return ENDED end
-  if state ~= 'open' then return BROKEN end
-  if now < opens then return NOT_STARTED end
-  if now >= closes then return ENDED end
 end
 
-local function over_user_limit(member)
-  local n = tonumber(string.match(member, '^(.-)/') or 1)
-  return not n or n < 1 or n > per_user
-end
-
-local function refused_by_stock()
-  if seal ~= '' and replication_id() ~= seal then return UNSEALED end
+local function refused_by_keys()
   count = whole(ask('GET', KEYS[3]))
   if not count then return BROKEN end
   local members = base + count - lo + 1
@@ -45,18 +39,32 @@ local function refused_by_stock()
   if not ask('ZCARD', KEYS[5]) then return BROKEN end
 end
 
+local function refused_by_window()
+  if state == 'paused' then return PAUSED end
+  if state == 'closed' then return ENDED end
+  if state ~= 'open' then return BROKEN end
+  if now < opens then return NOT_STARTED end
+  if now >= closes then return ENDED end
+end
+
+local function refused_by_seal()
+  if seal ~= '' and replication_id() ~= seal then return UNSEALED end
+end
+
+local function over_user_limit(member)
+  local n = tonumber(string.match(member, '^(.-)/') or 1)
+  return not n or n < 1 or n > per_user
+end
+
 local reply = {now, hi or 0}
-local held, held_at, wanted_at = {}, {}, {}
+local held, held_at, others_at = {}, {}, {}
 local known = ask('SMISMEMBER', KEYS[2], unpack(ARGV, 2)) or {}
-local refusal = refused_by_meta()
 for i = 2, #ARGV do
-  reply[i + 1] = refusal or BROKEN
+  reply[i + 1] = BROKEN
   if known[i - 1] == 1 then
     held[#held + 1], held_at[#held_at + 1] = ARGV[i], i + 1
-  elseif not refusal and over_user_limit(ARGV[i]) then
-    reply[i + 1] = PER_USER
-  elseif not refusal then
-    wanted_at[#wanted_at + 1] = i + 1
+  else
+    others_at[#others_at + 1] = i + 1
   end
 end
 
@@ -66,18 +74,20 @@ if #held > 0 then
     reply[at] = stored[i] or BROKEN
   end
 end
-if #wanted_at == 0 then
+if #others_at == 0 then
   return reply
 end
 
-refusal = refused_by_stock()
+local refusal = refused_by_meta() or refused_by_keys() or refused_by_window() or refused_by_seal()
 local winners, serials, pending, mine = {}, {}, {}, {}
 local due = text(now + SWEEP_AFTER)
 local tail = '|' .. text(now) .. '|p'
-for _, at in ipairs(wanted_at) do
+for _, at in ipairs(others_at) do
   local member = ARGV[at - 1]
   if refusal then
     reply[at] = refusal
+  elseif over_user_limit(member) then
+    reply[at] = PER_USER
   elseif mine[member] then -- a twin in the batch
     reply[at] = mine[member]
   elseif count + #winners >= hi then

@@ -29,6 +29,12 @@ func NewClient(raw string) (redis.UniversalClient, error) {
 	return redis.NewUniversalClient(tuned(options)), nil
 }
 
+// CheckURL says what is wrong with a REDIS_URL, without connecting.
+func CheckURL(raw string) error {
+	_, err := parse(raw)
+	return err
+}
+
 // tuned sets every option that go-redis would otherwise choose, and chooses differently from version to version.
 func tuned(o *redis.UniversalOptions) *redis.UniversalOptions {
 	const connections = 16 // a few per core are enough when claims ride in batches

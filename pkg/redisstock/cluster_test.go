@@ -28,7 +28,7 @@ func TestClaimInACluster(t *testing.T) {
 	b := connect(t, "redis://"+u.Host+","+u.Host)
 	require.IsType(t, &redis.ClusterClient{}, b.client)
 	await(t, "the cluster is up", func() bool {
-		return b.Ping(t.Context()) == nil && errors.Is(b.client.Get(t.Context(), "x").Err(), redis.Nil)
+		return b.client.Ping(t.Context()).Err() == nil && errors.Is(b.client.Get(t.Context(), "x").Err(), redis.Nil)
 	})
 	doc := newDocument(2)
 	doc.Seal, err = b.Seal(t.Context(), doc.Campaign)

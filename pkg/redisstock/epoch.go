@@ -8,7 +8,8 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// What Redis may say against a document. None of them changed anything.
+// What Redis may say against a document. None of them changed anything, and each comes with coupon.CodeUnavailable: a repeat
+// or a fence is the cure, not the caller.
 var (
 	ErrMissing    = errors.New("redis holds no claim state of this campaign")
 	ErrOtherEpoch = errors.New("redis is in another epoch of this campaign, or its epoch is fenced")
@@ -26,7 +27,7 @@ func (s *Stock) Prepare(ctx context.Context, doc coupon.Document) error {
 		return coupon.Unavailable("prepare an epoch in Redis", err)
 	}
 	if !done {
-		return fmt.Errorf("prepare epoch %d of %s: %w", doc.Epoch, doc.Campaign, ErrOtherEpoch)
+		return refused("prepare", doc, ErrOtherEpoch)
 	}
 	return nil
 }
@@ -89,20 +90,22 @@ func fields(doc coupon.Document) []any {
 
 // refusal reads the answer of open.lua and push.lua.
 func refusal(what string, doc coupon.Document, answer string) error {
-	var err error
 	switch answer {
 	case "opened", "held":
 		return nil
 	case "missing":
-		err = ErrMissing
+		return refused(what, doc, ErrMissing)
 	case "other epoch":
-		err = ErrOtherEpoch
+		return refused(what, doc, ErrOtherEpoch)
 	case "unsealed":
-		err = ErrUnsealed
+		return refused(what, doc, ErrUnsealed)
 	case "not loaded":
-		err = ErrNotLoaded
+		return refused(what, doc, ErrNotLoaded)
 	default:
 		return badReply(what+" an epoch in Redis", answer)
 	}
-	return fmt.Errorf("%s epoch %d of %s: %w", what, doc.Epoch, doc.Campaign, err)
+}
+
+func refused(what string, doc coupon.Document, why error) error {
+	return coupon.Unavailable(fmt.Sprintf("%s epoch %d of %s", what, doc.Epoch, doc.Campaign), why)
 }

@@ -70,7 +70,9 @@ func TestOpenRefuses(t *testing.T) {
 				require.NoError(t, b.Prepare(t.Context(), doc))
 				c.damage(t, b, &doc)
 				before := b.state(t, doc)
-				require.ErrorIs(t, b.Open(t.Context(), doc), c.want)
+				err := b.Open(t.Context(), doc)
+				require.ErrorIs(t, err, c.want)
+				require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 				require.Equal(t, before, b.state(t, doc))
 			})
 		}
@@ -109,7 +111,9 @@ func TestPrepareKeepsALiveEpoch(t *testing.T) {
 
 		earlier := doc
 		earlier.Epoch = 1
-		require.ErrorIs(t, b.Prepare(t.Context(), doc), ErrOtherEpoch)
+		err := b.Prepare(t.Context(), doc)
+		require.ErrorIs(t, err, ErrOtherEpoch)
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 		require.ErrorIs(t, b.Prepare(t.Context(), earlier), ErrOtherEpoch)
 		require.Equal(t, before, b.state(t, doc))
 
@@ -207,6 +211,7 @@ func TestPushRefuses(t *testing.T) {
 		doc.Version = 9
 		_, err := b.Push(t.Context(), doc)
 		require.ErrorIs(t, err, ErrMissing)
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 		require.Zero(t, b.client.Exists(t.Context(), allKeys(doc)...).Val(), "a push makes no document")
 
 		b.start(t, doc)

@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,47 +12,68 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// Levels returns how far each campaign is in its own epoch, in one round trip and in the order given.
+// Levels returns how far each campaign is in its own epoch, in one round trip and in the order given. A campaign whose keys
+// could not be read has a level that is not Known, and the error joins why: the other levels hold all the same, as when one
+// shard of a cluster is away.
 func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
 	if len(campaigns) == 0 {
 		return nil, nil
 	}
-	type asked struct {
-		last, version *redis.StringCmd
-		pending       *redis.IntCmd
-		oldest        *redis.ZSliceCmd
-	}
-	commands := make([]asked, len(campaigns))
+	commands := make([]levelCommands, len(campaigns))
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
 		for i, c := range campaigns {
-			k := keysOf(c.ID, c.Epoch)
-			commands[i] = asked{
-				last:    pipe.Get(ctx, k.count),
-				version: pipe.HGet(ctx, k.meta, "version"),
-				pending: pipe.ZCard(ctx, k.pending),
-				oldest:  pipe.ZRangeWithScores(ctx, k.pending, 0, 0),
-			}
+			commands[i] = askLevel(ctx, pipe, keysOf(c.ID, c.Epoch))
 		}
 		return nil
 	})
 	levels := make([]coupon.Level, len(campaigns))
+	var failed []error
 	for i, c := range commands {
-		last, lastErr := c.last.Int64()
-		version, versionErr := c.version.Int64()
-		err := errors.Join(broken(lastErr), broken(versionErr), broken(c.pending.Err()), broken(c.oldest.Err()))
-		if err != nil {
-			return nil, coupon.Unavailable("count claims in Redis", err)
+		var err error
+		if levels[i], err = c.level(); err != nil {
+			failed = append(failed, fmt.Errorf("campaign %s: %w", campaigns[i].ID, err))
 		}
-		levels[i] = coupon.Level{Last: last, Pending: c.pending.Val(), Version: version, Known: lastErr == nil && last >= 0}
-		if oldest := c.oldest.Val(); len(oldest) > 0 {
-			levels[i].OldestDue = fromMilli(int64(oldest[0].Score))
-		}
+	}
+	if len(failed) > 0 {
+		return levels, coupon.Unavailable("count claims in Redis", errors.Join(failed...))
 	}
 	return levels, nil
 }
 
+// levelCommands are what is asked of one campaign.
+type levelCommands struct {
+	last, version *redis.StringCmd
+	pending       *redis.IntCmd
+	oldest        *redis.ZSliceCmd
+}
+
+func askLevel(ctx context.Context, pipe redis.Pipeliner, k epochKeys) levelCommands {
+	return levelCommands{
+		last:    pipe.Get(ctx, k.count),
+		version: pipe.HGet(ctx, k.meta, "version"),
+		pending: pipe.ZCard(ctx, k.pending),
+		oldest:  pipe.ZRangeWithScores(ctx, k.pending, 0, 0),
+	}
+}
+
+// level returns the zero level with the first error: what fails for one command of a pipeline fails for the next ones too.
+func (c levelCommands) level() (coupon.Level, error) {
+	last, lastErr := c.last.Int64()
+	version, versionErr := c.version.Int64()
+	err := cmp.Or(broken(lastErr), broken(versionErr), broken(c.pending.Err()), broken(c.oldest.Err()))
+	if err != nil {
+		return coupon.Level{}, err
+	}
+	level := coupon.Level{Last: last, Pending: c.pending.Val(), Version: version, Known: lastErr == nil && last >= 0}
+	if oldest := c.oldest.Val(); len(oldest) > 0 {
+		level.OldestDue = fromMilli(int64(oldest[0].Score))
+	}
+	return level, nil
+}
+
 // Held returns what Redis remembers of each key in an epoch: a decision with the verdict Held, or the zero Decision where
-// it knows no such claim. Nothing is granted or changed.
+// it knows no such claim. Claim state that is gone or torn proves nothing about anybody: every verdict is Broken then.
+// Nothing is granted or changed.
 func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -60,13 +82,26 @@ func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []c
 	for i, key := range keys {
 		fields[i] = member(key)
 	}
-	stored, err := s.client.HMGet(ctx, keysOf(campaign, epoch).serials, fields...).Result()
-	if err := broken(err); err != nil {
+	k := keysOf(campaign, epoch)
+	var count *redis.StringCmd
+	var stored *redis.SliceCmd
+	_, _ = s.client.TxPipelined(ctx, func(tx redis.Pipeliner) error { // each command carries its own error
+		count = tx.Get(ctx, k.count)
+		stored = tx.HMGet(ctx, k.serials, fields...)
+		return nil
+	})
+	_, countErr := count.Int64()
+	if err := cmp.Or(broken(countErr), broken(stored.Err())); err != nil {
 		return nil, coupon.Unavailable("read claims in Redis", err)
 	}
+	whole := countErr == nil && stored.Err() == nil
 	decisions := make([]coupon.Decision, len(keys))
-	for i, value := range stored {
-		if text, ok := value.(string); ok {
+	for i := range decisions {
+		if !whole {
+			decisions[i].Verdict = coupon.Broken
+			continue
+		}
+		if text, ok := stored.Val()[i].(string); ok {
 			key := coupon.Key{Campaign: campaign, User: keys[i].User, N: keys[i].N}
 			decisions[i] = held(text, coupon.Claim{Key: key, Epoch: epoch})
 		}

@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,27 @@ func TestLevels(t *testing.T) {
 	})
 }
 
+// One campaign that cannot be asked, as when one shard of a cluster is away, hides no other.
+func TestLevelsAnswersTheOthers(t *testing.T) {
+	t.Parallel()
+	b := connect(t, testenv.PrivateRedis(t).URL)
+	first, second, third := b.start(t, newDocument(10)), b.start(t, newDocument(10)), b.start(t, newDocument(10))
+	b.claimOne(t, third, "kim")
+	require.NoError(t, b.client.Do(t.Context(), "ACL", "SETUSER", "default", "resetkeys",
+		"~coupon:{"+first.Campaign+"}:*", "~coupon:{"+third.Campaign+"}:*").Err())
+
+	levels, err := b.Levels(t.Context(), []*coupon.Campaign{
+		{ID: first.Campaign, Epoch: 1}, {ID: second.Campaign, Epoch: 1}, {ID: third.Campaign, Epoch: 1},
+	})
+
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+	require.ErrorContains(t, err, second.Campaign)
+	require.NotContains(t, err.Error(), first.Campaign)
+	require.True(t, levels[2].Known)
+	require.EqualValues(t, 1, levels[2].Last)
+	require.Equal(t, []coupon.Level{{Version: 1, Known: true}, {}}, levels[:2])
+}
+
 func TestHeldReadsAndChangesNothing(t *testing.T) {
 	onEveryRedis(t, func(t *testing.T, b bundle) {
 		doc := b.start(t, newDocument(10))
@@ -67,6 +89,41 @@ func TestHeldReadsAndChangesNothing(t *testing.T) {
 		after, err := b.Snapshot(t.Context(), doc.Campaign, doc.Epoch)
 		require.NoError(t, err)
 		require.Equal(t, before, after)
+	})
+}
+
+// Lost claim state must not read as "no such claim".
+func TestHeldTellsLostStateFromNoClaim(t *testing.T) {
+	type damage func(ctx context.Context, c redis.UniversalClient, k epochKeys) error
+	cases := map[string]damage{
+		"everything lost": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.Del(ctx, k.meta, k.users, k.count, k.serials, k.pending).Err()
+		},
+		"count lost": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.Del(ctx, k.count).Err()
+		},
+		"count no number": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.Set(ctx, k.count, "one", 0).Err()
+		},
+		"count a list": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return relist(ctx, c, k.count)
+		},
+		"serials a list": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return relist(ctx, c, k.serials)
+		},
+	}
+	onEveryRedis(t, func(t *testing.T, b bundle) {
+		for name, damage := range cases {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				doc := b.start(t, newDocument(5))
+				require.Equal(t, coupon.Granted, b.claimOne(t, doc, "holder").Verdict)
+				require.NoError(t, damage(t.Context(), b.client, keysOf(doc.Campaign, doc.Epoch)))
+				held, err := b.Held(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("holder"), keyFor("nobody")})
+				require.NoError(t, err)
+				require.Equal(t, []coupon.Decision{{Verdict: coupon.Broken}, {Verdict: coupon.Broken}}, held)
+			})
+		}
 	})
 }
 
@@ -128,10 +185,6 @@ func requireWeak(t *testing.T, b bundle, want []string) {
 		require.Contains(t, sentence, want[i])
 		require.True(t, strings.HasSuffix(sentence, "."))
 	}
-}
-
-func TestPing(t *testing.T) {
-	onEveryRedis(t, func(t *testing.T, b bundle) { require.NoError(t, b.Ping(t.Context())) })
 }
 
 func TestNewClient(t *testing.T) {

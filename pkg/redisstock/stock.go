@@ -57,14 +57,6 @@ func New(client redis.UniversalClient) *Stock {
 	}
 }
 
-// Ping asks Redis for a sign of life.
-func (s *Stock) Ping(ctx context.Context) error {
-	if err := s.client.Ping(ctx).Err(); err != nil {
-		return coupon.Unavailable("ping Redis", err)
-	}
-	return nil
-}
-
 // Seal returns the replication id of the Redis that holds the campaign's keys: what Document.Seal must be for it to
 // grant there. It changes when that Redis restarts, is promoted or is replaced. A server that does not answer INFO in
 // scripts (the embedded one) gives an error; there the seal must be "".

@@ -15,8 +15,10 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// maxBody is the largest body of an operator's request, in bytes.
-const maxBody = 64 << 10
+const (
+	maxBody  = 64 << 10        // the largest body of an operator's request, in bytes
+	deadline = 8 * time.Second // below the server's write time-out
+)
 
 type operator interface {
 	Create(ctx context.Context, c coupon.Campaign, active bool) (coupon.Campaign, error)
@@ -51,6 +53,7 @@ type API struct {
 func New(operator operator, records records, statistics statistics, traffic traffic, auth httpapi.Authenticator, logger *slog.Logger) http.Handler {
 	a := &API{operator: operator, records: records, statistics: statistics, traffic: traffic}
 	engine := httpapi.Base(logger)
+	engine.Use(bounded)
 	write := engine.Group("/admin/v1/campaigns", httpapi.RequireScope(auth, httpapi.ScopeAdmin))
 	write.POST("", a.create)
 	write.POST("/:id/activate", httpapi.CheckCampaignID, a.move(a.operator.Activate))
@@ -62,6 +65,15 @@ func New(operator operator, records records, statistics statistics, traffic traf
 	read.GET("/:id", httpapi.CheckCampaignID, a.get)
 	read.GET("/:id/stats", httpapi.CheckCampaignID, a.stats)
 	return engine.Handler()
+}
+
+// bounded ends a request's work before the server stops writing, and not because the operator's client left: a change
+// half made would wait for somebody to repeat it.
+func bounded(c *gin.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), deadline)
+	defer cancel()
+	c.Request = c.Request.WithContext(ctx)
+	c.Next()
 }
 
 func (a *API) create(c *gin.Context) {
@@ -110,7 +122,12 @@ func (a *API) list(c *gin.Context) {
 		httpapi.Fail(c, err)
 		return
 	}
-	rows, err := a.records.Campaigns(c.Request.Context(), c.Query("cursor"), limit+1)
+	after, err := httpapi.PageCursor(c)
+	if err != nil {
+		httpapi.Fail(c, err)
+		return
+	}
+	rows, err := a.records.Campaigns(c.Request.Context(), after, limit+1)
 	if err != nil {
 		httpapi.Fail(c, err)
 		return

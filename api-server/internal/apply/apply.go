@@ -4,8 +4,8 @@ package apply
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
@@ -17,6 +17,12 @@ const (
 	publishDeadline = 2 * time.Second
 	confirmDeadline = time.Second
 	forgetDeadline  = time.Second
+)
+
+// How much one call may carry, where the operator has no say.
+const (
+	forgetBatch = 512
+	lookUpBatch = 64
 )
 
 // stock decides who is in time. A claim call that fails leaves the outcome unknown.
@@ -35,7 +41,7 @@ type publisher interface {
 // record is the database's word on epochs, rows and failed events.
 type record interface {
 	Standings(ctx context.Context, campaigns []string) (map[string]coupon.Standing, error)
-	Coupon(ctx context.Context, key coupon.Key) (coupon.Coupon, bool, error)
+	Coupons(ctx context.Context, campaign, user string) ([]coupon.Coupon, error)
 	Failure(ctx context.Context, key coupon.Key) (coupon.FailureStatus, bool, error)
 }
 
@@ -55,43 +61,43 @@ type Service struct {
 	metrics   *Metrics
 	logger    *slog.Logger
 
-	lanes    sync.Map // campaign id → *batcher[*ticket]
+	lanes    sync.Map // campaign id → *lane
 	confirms batcher[*ticket]
+	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]
-
-	depth    atomic.Int64
-	inFlight sync.WaitGroup // tickets without an answer, and acks not yet forgotten
+	inFlight *inFlight
 }
 
 // NewService returns a Service over the view, the stock, the log and the record.
 func NewService(view *View, stock stock, publisher publisher, record record, limits Limits, metrics *Metrics, logger *slog.Logger) *Service {
 	s := &Service{
 		view: view, stock: stock, publisher: publisher, record: record,
-		limits: limits, metrics: metrics, logger: logger,
+		limits: limits, metrics: metrics, logger: logger, inFlight: newInFlight(limits.Queue),
 	}
-	s.confirms = batcher[*ticket]{max: limits.Queue, handle: s.confirm}
-	s.forgets = batcher[coupon.Claim]{max: 512, handle: s.forget}
+	s.confirms = batcher[*ticket]{max: limits.Queue, handle: s.confirm, rescue: s.rescueGranted}
+	s.lookUps = batcher[*ticket]{max: lookUpBatch, handle: s.lookUp, rescue: s.rescueGranted}
+	s.forgets = batcher[coupon.Claim]{max: forgetBatch, handle: s.forget, rescue: s.rescueAcked}
 	return s
 }
 
 // Apply claims (campaign, user, n) and returns what may truthfully be said of it; a repeat returns the same claim. The
 // error is a *coupon.Error, or ctx's when the caller left. A grant goes on to its end even when the caller leaves.
 func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
-	campaign, ok := s.view.Campaign(key.Campaign)
-	if !ok {
-		return Answer{}, errCampaignNotFound
+	campaign, err := s.view.Find(ctx, key.Campaign)
+	if err != nil {
+		return Answer{}, err
 	}
 	if key.N > campaign.PerUserLimit {
 		return Answer{}, errPerUserLimit
 	}
-	if s.depth.Add(1) > int64(s.limits.Queue) {
-		s.depth.Add(-1)
-		return Answer{}, errOverloaded
+	if campaign.Epoch == 0 {
+		return Answer{}, neverOpened(campaign)
 	}
-	defer s.depth.Add(-1)
-	t := &ticket{key: key, answer: make(chan result, 1)}
-	s.inFlight.Add(1)
-	s.lane(key.Campaign).add(t)
+	if err := s.inFlight.enter(); err != nil {
+		return Answer{}, err
+	}
+	t := &ticket{key: key, arrived: time.Now(), answer: make(chan result, 1)}
+	s.lane(campaign).add(t)
 	select {
 	case r := <-t.answer:
 		return r.answer, r.err
@@ -100,32 +106,30 @@ func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
 	}
 }
 
-// Depth returns how many applies are waiting or being worked on.
-func (s *Service) Depth() int64 { return s.depth.Load() }
+// neverOpened refuses an apply to a campaign in which nobody can have a claim.
+func neverOpened(c *coupon.Campaign) error {
+	if c.Status == coupon.CampaignClosed {
+		return errEnded
+	}
+	return errCampaignNotFound
+}
 
-// Drain waits until every apply taken is answered and every ack is forgotten, or ctx ends. New applies must have
-// stopped.
-func (s *Service) Drain(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		s.inFlight.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// Depth returns how many applies are waiting or being worked on.
+func (s *Service) Depth() int { return s.inFlight.depth() }
+
+// Drain takes no more applies and waits until every one taken is answered and every ack is forgotten, or ctx ends.
+func (s *Service) Drain(ctx context.Context) error { return s.inFlight.drain(ctx) }
+
+// rescueGranted answers tickets whose stage panicked after they were granted: they are pending, whatever else they are.
+func (s *Service) rescueGranted(batch []*ticket, panicked any) {
+	s.logPanic(panicked)
+	for _, t := range batch {
+		s.finish(t, coupon.StatusPending)
 	}
 }
 
-func (s *Service) lane(campaign string) *batcher[*ticket] {
-	if lane, ok := s.lanes.Load(campaign); ok {
-		return lane.(*batcher[*ticket])
-	}
-	lane, _ := s.lanes.LoadOrStore(campaign, &batcher[*ticket]{
-		max:    s.limits.Batch,
-		handle: func(batch []*ticket) { s.claim(campaign, batch) },
-	})
-	return lane.(*batcher[*ticket])
+func (s *Service) rescueAcked(_ []coupon.Claim, panicked any) { s.logPanic(panicked) }
+
+func (s *Service) logPanic(panicked any) {
+	s.logger.Error("panic in a stage of the apply path", "panic", panicked, "stack", string(debug.Stack()))
 }

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ type bench struct {
 	row       func(coupon.Key) (coupon.Coupon, bool, error)
 	failure   func(coupon.Key) (coupon.FailureStatus, bool, error)
 	held      func(coupon.Key) (coupon.Decision, error)
+	find      func(id string) (coupon.Campaign, error)
 	mu        sync.Mutex
 	serial    int64
 	published []coupon.Claim
@@ -41,6 +43,7 @@ func setup(t *testing.T) *bench {
 		row:      func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, nil },
 		failure:  func(coupon.Key) (coupon.FailureStatus, bool, error) { return "", false, nil },
 		held:     func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, nil },
+		find:     func(string) (coupon.Campaign, error) { return coupon.Campaign{}, errCampaignNotFound },
 	}
 	b.claim = b.grantAll
 	view := NewView(b, slog.New(slog.DiscardHandler))
@@ -95,7 +98,15 @@ func (b *bench) Standings(context.Context, []string) (map[string]coupon.Standing
 	return map[string]coupon.Standing{campaignID: s}, err
 }
 
-func (b *bench) Coupon(_ context.Context, k coupon.Key) (coupon.Coupon, bool, error) { return b.row(k) }
+func (b *bench) Coupons(_ context.Context, campaign, user string) ([]coupon.Coupon, error) {
+	row, found, err := b.row(coupon.Key{Campaign: campaign, User: user, N: 1})
+	if !found {
+		return nil, err
+	}
+	return []coupon.Coupon{row}, err
+}
+
+func (b *bench) Campaign(_ context.Context, id string) (coupon.Campaign, error) { return b.find(id) }
 
 func (b *bench) Failure(_ context.Context, k coupon.Key) (coupon.FailureStatus, bool, error) {
 	return b.failure(k)
@@ -193,10 +204,100 @@ func TestWhatTheViewRefusesCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { return nil, errors.New("asked") }
-	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: "other", User: "u", N: 1})
-	require.Equal(t, coupon.CodeCampaignNotFound, coupon.CodeOf(err))
-	_, err = b.service.Apply(t.Context(), coupon.Key{Campaign: campaignID, User: "u", N: 3})
+	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: campaignID, User: "u", N: 3})
 	require.Equal(t, coupon.CodePerUserLimit, coupon.CodeOf(err))
+}
+
+func TestOnlyTheRecordSaysThatThereIsNoCampaign(t *testing.T) {
+	t.Parallel()
+	other := coupon.Key{Campaign: "other", User: "u", N: 1}
+	opened := coupon.Campaign{ID: "other", Epoch: 1, PerUserLimit: 1, Status: coupon.CampaignClosed}
+	never := opened
+	never.Epoch = 0
+	draft := never
+	draft.Status = coupon.CampaignDraft
+	cases := []struct {
+		name     string
+		campaign coupon.Campaign
+		err      error
+		code     coupon.Code
+	}{
+		{"none", coupon.Campaign{}, errCampaignNotFound, coupon.CodeCampaignNotFound},
+		{"a draft", draft, nil, coupon.CodeCampaignNotFound},
+		{"closed before it was opened", never, nil, coupon.CodeCampaignEnded},
+		{"closed long ago: its holders are answered", opened, nil, ""},
+		{"no answer", coupon.Campaign{}, errors.New("away"), coupon.CodeUnavailable},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			asked := 0
+			b.find = func(string) (coupon.Campaign, error) { asked++; return c.campaign, c.err }
+			for range 3 {
+				_, err := b.service.Apply(t.Context(), other)
+				require.Equal(t, c.code, coupon.CodeOf(err))
+			}
+			if c.code != coupon.CodeUnavailable {
+				require.Equal(t, 1, asked, "the answer is kept for a moment")
+			}
+		})
+	}
+}
+
+func TestInventedCampaignsDoNotEatTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	asking, release := make(chan struct{}), make(chan struct{})
+	b.find = func(string) (coupon.Campaign, error) {
+		asking <- struct{}{}
+		<-release
+		return coupon.Campaign{}, errCampaignNotFound
+	}
+	var wg sync.WaitGroup
+	for i := range missesAsking {
+		wg.Go(func() {
+			_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: fmt.Sprint("x-", i), User: "u", N: 1})
+			if coupon.CodeOf(err) != coupon.CodeCampaignNotFound {
+				t.Error(err)
+			}
+		})
+		<-asking
+	}
+	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: "one-more", User: "u", N: 1})
+	require.Equal(t, coupon.CodeOverloaded, coupon.CodeOf(err))
+	close(release)
+	wg.Wait()
+}
+
+func TestAPanicInAStageIsKeptToItsBatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	grant := b.claim
+	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { panic("claim") }
+	_, err := b.service.Apply(t.Context(), key("a"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+
+	b.claim = grant
+	b.standing = func() (coupon.Standing, error) { panic("confirm") }
+	answer, err := b.service.Apply(t.Context(), key("b"))
+	require.NoError(t, err)
+	require.Equal(t, coupon.StatusPending, answer.Status)
+
+	b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 1, State: coupon.EpochActive}, nil }
+	answer, err = b.service.Apply(t.Context(), key("c"))
+	require.NoError(t, err)
+	require.Equal(t, coupon.StatusAccepted, answer.Status)
+	require.NoError(t, b.service.Drain(t.Context()))
+}
+
+func TestADrainedServiceTakesNothingMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.service.Drain(t.Context()))
+	_, err := b.service.Apply(t.Context(), key("u"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+	require.Empty(t, b.published)
 }
 
 func TestAClaimCallThatFailedIsUnknownNotRefused(t *testing.T) {
@@ -210,7 +311,7 @@ func TestAClaimCallThatFailedIsUnknownNotRefused(t *testing.T) {
 func TestAFullQueueIsRefusedAsOverloaded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.service.limits.Queue = 1
+	b.service.inFlight.limit = 1
 	stuck, release := make(chan struct{}), make(chan struct{})
 	b.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
 		close(stuck)
@@ -277,6 +378,66 @@ func TestAConfirmThatComesTooLateSaysPending(t *testing.T) {
 	})
 }
 
+// A caller that leaves keeps its place in the bounded queue until its ticket is through.
+func TestCallersThatLeaveKeepTheQueueBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.service.inFlight.limit = 10
+	release := make(chan struct{})
+	stuck := make(chan struct{}, 1)
+	b.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+		select {
+		case stuck <- struct{}{}:
+		default:
+		}
+		<-release
+		return b.grantAll(keys)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 5000 {
+		_, _ = b.service.Apply(gone, key("u"))
+	}
+	<-stuck
+	campaign, _ := b.service.view.Campaign(campaignID)
+	lane := b.service.lane(campaign)
+	lane.mu.Lock()
+	queued := len(lane.queue)
+	lane.mu.Unlock()
+	close(release)
+	require.LessOrEqual(t, queued, 10)
+}
+
+// A queue of calls that each wait out their deadline would keep the last caller for seconds.
+func TestASilentRedisIsAnsweredWithinTwoCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.service.inFlight.limit = 8192
+		b.claim = func([]coupon.Key) ([]coupon.Decision, error) {
+			time.Sleep(claimDeadline) //nolint:forbidigo // the bubble's fake clock
+			return nil, context.DeadlineExceeded
+		}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var worst time.Duration
+		for range 8192 {
+			wg.Go(func() {
+				start := time.Now()
+				_, err := b.service.Apply(t.Context(), key("u"))
+				if coupon.CodeOf(err) != coupon.CodeUnavailable {
+					t.Error(err)
+				}
+				mu.Lock()
+				worst = max(worst, time.Since(start))
+				mu.Unlock()
+			})
+		}
+		wg.Wait()
+		require.LessOrEqual(t, worst, 2*claimDeadline)
+	})
+}
+
 func TestManyCallersEachGetOneClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -328,9 +489,11 @@ func TestClaimIsToldAsItStands(t *testing.T) {
 			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
 		}, coupon.StatusPending, ""},
 		{"waiting for batch", func(b *bench) {
+			b.held = holds(acked)
 			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailurePending, true, nil }
 		}, coupon.StatusPending, ""},
 		{"parked", func(b *bench) {
+			b.held = holds(acked)
 			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailureParked, true, nil }
 		}, coupon.StatusFailed, ""},
 		{"database away, held", func(b *bench) {
@@ -340,6 +503,7 @@ func TestClaimIsToldAsItStands(t *testing.T) {
 		{"database away, not held", func(b *bench) {
 			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, down }
 		}, "", coupon.CodeUnavailable},
+		{"Redis lost its state", func(b *bench) { b.held = holds(coupon.Decision{Verdict: coupon.Broken}) }, "", coupon.CodeUnavailable},
 		{"Redis away", func(b *bench) {
 			b.held = func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, down }
 		}, "", coupon.CodeUnavailable},

@@ -6,7 +6,8 @@ import "sync"
 // It never waits for a batch to fill, keeps the order of arrival, and has a goroutine only while there is work.
 type batcher[T any] struct {
 	max    int
-	handle func([]T) // the slice is reused after the call returns
+	handle func([]T)      // the slice is reused after the call returns
+	rescue func([]T, any) // is given the batch whose handling panicked, and the panic
 
 	mu      sync.Mutex
 	queue   []T
@@ -27,8 +28,18 @@ func (b *batcher[T]) add(item T) {
 
 func (b *batcher[T]) drain() {
 	for b.next() {
-		b.handle(b.batch)
+		b.work()
 	}
+}
+
+// work keeps a panic to its batch: the others must not die with it.
+func (b *batcher[T]) work() {
+	defer func() {
+		if p := recover(); p != nil {
+			b.rescue(b.batch, p)
+		}
+	}()
+	b.handle(b.batch)
 }
 
 // next moves the oldest items into b.batch, which only the draining goroutine reads.

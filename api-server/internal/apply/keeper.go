@@ -11,25 +11,27 @@ import (
 )
 
 const (
-	sweepEvery  = 500 * time.Millisecond
-	levelsBound = time.Second
-	sweepBound  = 10 * time.Second
+	sweepEvery = 500 * time.Millisecond
+	redisBound = time.Second
+	sweepBound = 10 * time.Second
 )
 
-type levels interface {
+// keptStock is what a keeper asks of Redis. Open must refuse a campaign whose keys are not as they were prepared.
+type keptStock interface {
 	Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error)
 	Push(ctx context.Context, d coupon.Document) (coupon.Pushed, error)
+	Open(ctx context.Context, d coupon.Document) error
 }
 
 type sweeper interface {
 	Sweep(ctx context.Context, campaign string, epoch int64, overdue time.Duration) (outbox.Swept, error)
 }
 
-// Keeper looks at every campaign's stock twice a second: it remembers the levels, publishes what was left pending, and
-// finishes a pause or close that did not reach Redis.
+// Keeper looks at every campaign's stock twice a second: it remembers the levels, finishes an opening, pause or close
+// that did not reach Redis, and publishes what was left pending.
 type Keeper struct {
 	view    *View
-	stock   levels
+	stock   keptStock
 	outbox  sweeper
 	metrics *Metrics
 	logger  *slog.Logger
@@ -37,7 +39,7 @@ type Keeper struct {
 }
 
 // NewKeeper returns a Keeper of the view's campaigns.
-func NewKeeper(view *View, stock levels, outbox sweeper, metrics *Metrics, logger *slog.Logger) *Keeper {
+func NewKeeper(view *View, stock keptStock, outbox sweeper, metrics *Metrics, logger *slog.Logger) *Keeper {
 	k := &Keeper{view: view, stock: stock, outbox: outbox, metrics: metrics, logger: logger}
 	k.current.Store(&map[string]coupon.Level{})
 	return k
@@ -46,7 +48,7 @@ func NewKeeper(view *View, stock levels, outbox sweeper, metrics *Metrics, logge
 // Level returns the level of a campaign as last seen; Known is false when Redis could not tell.
 func (k *Keeper) Level(campaign string) coupon.Level { return (*k.current.Load())[campaign] }
 
-// Run keeps until ctx ends. A sweep that was begun is finished within its own bound.
+// Run keeps until ctx ends. A sweep cut short leaves its claims leased for a moment; another server takes them then.
 func (k *Keeper) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -64,52 +66,69 @@ func (k *Keeper) Run(ctx context.Context) {
 func (k *Keeper) Once(ctx context.Context, now time.Time) {
 	var opened []*coupon.Campaign
 	for _, c := range k.view.Campaigns() {
-		if c.Epoch > 0 && c.Mode == coupon.ModeRedis {
+		if c.EpochState == coupon.EpochActive && c.Mode == coupon.ModeRedis {
 			opened = append(opened, c)
 		}
 	}
-	bounded, cancel := context.WithTimeout(ctx, levelsBound)
-	defer cancel()
-	found, err := k.stock.Levels(bounded, opened)
+	found, err := k.look(ctx, opened)
 	if err != nil {
-		k.current.Store(&map[string]coupon.Level{})
-		k.logger.Debug("stock levels are unknown", "error", err)
-		return
+		k.logger.Debug("not all stock levels are known", "error", err)
 	}
-	next := make(map[string]coupon.Level, len(opened))
+	levels := make(map[string]coupon.Level, len(opened))
 	for i, c := range opened {
-		next[c.ID] = found[i]
+		levels[c.ID] = found[i]
 	}
-	k.current.Store(&next)
+	k.current.Store(&levels)
 	k.metrics.show(opened, found, now)
 	for i, c := range opened {
-		k.tend(ctx, c, found[i], now)
+		k.finish(ctx, c, found[i])
 	}
+	k.sweep(ctx, opened, found)
 }
 
-func (k *Keeper) tend(ctx context.Context, c *coupon.Campaign, level coupon.Level, now time.Time) {
-	if level.Version > 0 && level.Version < c.Version {
-		k.push(ctx, c)
+func (k *Keeper) look(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
+	ctx, cancel := context.WithTimeout(ctx, redisBound)
+	defer cancel()
+	found, err := k.stock.Levels(ctx, campaigns)
+	if len(found) != len(campaigns) {
+		return make([]coupon.Level, len(campaigns)), err
 	}
-	if level.Pending == 0 || level.OldestDue.After(now) {
+	return found, err
+}
+
+// finish brings to Redis what an operator's request recorded and did not get there.
+func (k *Keeper) finish(ctx context.Context, c *coupon.Campaign, level coupon.Level) {
+	if !level.Known || level.Version >= c.Version {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sweepBound)
+	ctx, cancel := context.WithTimeout(ctx, redisBound)
 	defer cancel()
-	swept, err := k.outbox.Sweep(ctx, c.ID, c.Epoch, 0)
+	var err error
+	if level.Version == 0 {
+		err = k.stock.Open(ctx, c.Document())
+	} else {
+		_, err = k.stock.Push(ctx, c.Document())
+	}
 	if err != nil {
-		k.logger.Warn("sweep did not finish", "campaign", c.ID, "taken", swept.Taken, "published", swept.Published, "error", err)
-		return
-	}
-	if swept.Taken > 0 {
-		k.logger.Info("pending claims published again", "campaign", c.ID, "published", swept.Published)
+		k.logger.Warn("a campaign's document did not reach Redis", "campaign", c.ID, "version", c.Version, "error", err)
 	}
 }
 
-func (k *Keeper) push(ctx context.Context, c *coupon.Campaign) {
-	ctx, cancel := context.WithTimeout(ctx, levelsBound)
+// sweep asks for every campaign with pending claims; whether they are due is judged by Redis' clock, not by ours.
+func (k *Keeper) sweep(ctx context.Context, campaigns []*coupon.Campaign, levels []coupon.Level) {
+	ctx, cancel := context.WithTimeout(ctx, sweepBound)
 	defer cancel()
-	if _, err := k.stock.Push(ctx, c.Document()); err != nil {
-		k.logger.Warn("document not pushed", "campaign", c.ID, "version", c.Version, "error", err)
+	for i, c := range campaigns {
+		if levels[i].Pending == 0 {
+			continue
+		}
+		swept, err := k.outbox.Sweep(ctx, c.ID, c.Epoch, 0)
+		if err != nil {
+			k.logger.Warn("sweep did not finish", "campaign", c.ID, "taken", swept.Taken, "published", swept.Published, "error", err)
+			continue
+		}
+		if swept.Taken > 0 {
+			k.logger.Info("pending claims published again", "campaign", c.ID, "published", swept.Published)
+		}
 	}
 }

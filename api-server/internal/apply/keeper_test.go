@@ -19,6 +19,7 @@ type kept struct {
 	campaigns []coupon.Campaign
 	levels    map[string]coupon.Level
 	failure   error
+	opened    []string
 	pushed    []string
 	swept     []string
 }
@@ -38,6 +39,15 @@ func (k *kept) Push(_ context.Context, d coupon.Document) (coupon.Pushed, error)
 	return coupon.Pushed{}, nil
 }
 
+func (k *kept) Open(_ context.Context, d coupon.Document) error {
+	k.opened = append(k.opened, d.Campaign)
+	return nil
+}
+
+func (k *kept) Campaign(context.Context, string) (coupon.Campaign, error) {
+	return coupon.Campaign{}, errCampaignNotFound
+}
+
 func (k *kept) Sweep(_ context.Context, campaign string, _ int64, _ time.Duration) (outbox.Swept, error) {
 	k.swept = append(k.swept, campaign)
 	return outbox.Swept{}, nil
@@ -47,14 +57,15 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	opened := func(id string) coupon.Campaign {
-		return coupon.Campaign{ID: id, Epoch: 1, Mode: coupon.ModeRedis, Version: 5, Status: coupon.CampaignActive}
+		return coupon.Campaign{ID: id, Epoch: 1, EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, Version: 5, Status: coupon.CampaignActive}
 	}
 	k := &kept{
-		campaigns: []coupon.Campaign{opened("idle"), opened("due"), opened("fresh"), opened("behind"), opened("gone"), {ID: "never-opened"}},
+		campaigns: []coupon.Campaign{opened("idle"), opened("due"), opened("fresh"), opened("behind"), opened("half"), opened("gone"), {ID: "never-opened"}},
 		levels: map[string]coupon.Level{
 			"idle":   {Known: true, Version: 5},
 			"due":    {Known: true, Version: 5, Pending: 1, OldestDue: now.Add(-time.Second)},
 			"fresh":  {Known: true, Version: 5, Pending: 1, OldestDue: now.Add(time.Second)},
+			"half":   {Known: true},
 			"behind": {Known: true, Version: 4, Last: 7},
 			"gone":   {},
 		},
@@ -63,11 +74,12 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	require.NoError(t, view.Refresh(t.Context()))
 	keeper := NewKeeper(view, k, k, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 	keeper.Once(t.Context(), now)
-	require.Equal(t, []string{"due"}, k.swept)
-	require.Equal(t, []string{"behind"}, k.pushed, "a document that is gone is not made anew by a push")
+	require.Equal(t, []string{"due", "fresh"}, k.swept, "whether they are due is for Redis' clock to say")
+	require.Equal(t, []string{"behind"}, k.pushed)
+	require.Equal(t, []string{"half"}, k.opened, "its keys are there, its document never came")
 	require.Equal(t, int64(7), keeper.Level("behind").Last)
 
-	k.failure = errors.New("away")
+	k.levels, k.failure = nil, errors.New("away")
 	keeper.Once(t.Context(), now)
 	require.False(t, keeper.Level("behind").Known, "an old level is not shown as today's")
 }

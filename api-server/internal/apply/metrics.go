@@ -2,6 +2,7 @@ package apply
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,11 +21,15 @@ type Metrics struct {
 	pending        *prometheus.GaugeVec
 	oldest         prometheus.Gauge
 
-	outcomes sync.Map // outcomeLabel → prometheus.Counter
-	rates    sync.Map // campaign id → rate
+	campaigns sync.Map        // campaign id → *campaignCounts
+	shown     map[string]bool // whose gauges are set; only show uses it
 }
 
-type outcomeLabel struct{ campaign, outcome string }
+// campaignCounts are one campaign's counters by outcome, and how fast they grew lately.
+type campaignCounts struct {
+	outcomes sync.Map // outcome → prometheus.Counter
+	rate     atomic.Pointer[rate]
+}
 
 // outcomeReplayed is the outcome of a repeat, whatever the claim's status.
 const outcomeReplayed = "replayed"
@@ -79,7 +84,7 @@ func (m *Metrics) Granted(a Answer, took time.Duration) {
 	if a.Replayed {
 		outcome = outcomeReplayed
 	}
-	m.observe(outcomeLabel{a.Claim.Campaign, outcome}, took)
+	m.observe(a.Claim.Campaign, outcome, took)
 }
 
 // Refused counts an apply that was refused. One of an unknown campaign is not counted: a label must be bounded.
@@ -87,28 +92,38 @@ func (m *Metrics) Refused(campaign string, code coupon.Code, took time.Duration)
 	if code == "" || code == coupon.CodeCampaignNotFound {
 		return
 	}
-	m.observe(outcomeLabel{campaign, string(code)}, took)
+	m.observe(campaign, string(code), took)
 }
 
-func (m *Metrics) observe(key outcomeLabel, took time.Duration) {
+func (m *Metrics) observe(campaign, outcome string, took time.Duration) {
 	m.duration.Observe(took.Seconds())
-	c, ok := m.outcomes.Load(key)
+	counts := m.of(campaign)
+	c, ok := counts.outcomes.Load(outcome)
 	if !ok {
-		c, _ = m.outcomes.LoadOrStore(key, m.applies.WithLabelValues(key.campaign, key.outcome))
+		c, _ = counts.outcomes.LoadOrStore(outcome, m.applies.WithLabelValues(campaign, outcome))
 	}
 	c.(prometheus.Counter).Inc()
 }
 
-// show publishes the levels of the opened campaigns and drops the series of those no longer shown.
+func (m *Metrics) of(campaign string) *campaignCounts {
+	if c, ok := m.campaigns.Load(campaign); ok {
+		return c.(*campaignCounts)
+	}
+	c, _ := m.campaigns.LoadOrStore(campaign, &campaignCounts{})
+	return c.(*campaignCounts)
+}
+
+// show publishes the levels of the opened campaigns. The series of a campaign that is opened no more, or whose level is
+// not known, is dropped rather than left at an old value.
 func (m *Metrics) show(campaigns []*coupon.Campaign, found []coupon.Level, now time.Time) {
-	m.remaining.Reset()
-	m.pending.Reset()
+	shown := make(map[string]bool, len(campaigns))
 	oldest := time.Duration(0)
 	for i, c := range campaigns {
 		m.sampleRate(c, now)
 		if !found[i].Known {
 			continue
 		}
+		shown[c.ID] = true
 		m.remaining.WithLabelValues(c.ID).Set(float64(max(0, c.HiWanted-found[i].Last)))
 		m.pending.WithLabelValues(c.ID).Set(float64(found[i].Pending))
 		if found[i].Pending > 0 {
@@ -116,4 +131,11 @@ func (m *Metrics) show(campaigns []*coupon.Campaign, found []coupon.Level, now t
 		}
 	}
 	m.oldest.Set(oldest.Seconds())
+	for id := range m.shown {
+		if !shown[id] {
+			m.remaining.DeleteLabelValues(id)
+			m.pending.DeleteLabelValues(id)
+		}
+	}
+	m.shown = shown
 }

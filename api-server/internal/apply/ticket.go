@@ -1,19 +1,23 @@
 package apply
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// ticket is one apply on its way through the stages. The stages own it until finish; the waiting request may be gone by
-// then, and the grant is carried to its end all the same.
+// ticket is one apply on its way through the stages. The stages own it until it is answered; the waiting request may be
+// gone by then, and the grant is carried to its end all the same.
 type ticket struct {
 	key      coupon.Key
+	arrived  time.Time
 	claim    coupon.Claim
 	replayed bool
 	ackedAt  time.Time
-	answer   chan result // holds one, so finish never waits
+
+	answered atomic.Bool
+	answer   chan result // holds one, so answering never waits
 }
 
 type result struct {
@@ -29,14 +33,31 @@ type Answer struct {
 	Coupon   *coupon.Coupon // of an issued claim
 }
 
-func (t *ticket) finish(status coupon.ClaimStatus) {
-	t.answer <- result{answer: Answer{Claim: t.claim, Status: status, Replayed: t.replayed}}
+// finish answers with the claim as it stands, unless the ticket was answered before.
+func (s *Service) finish(t *ticket, status coupon.ClaimStatus) {
+	s.answer(t, result{answer: Answer{Claim: t.claim, Status: status, Replayed: t.replayed}})
 }
 
-func (t *ticket) issued(c coupon.Coupon) {
-	t.answer <- result{answer: Answer{Claim: c.Claim, Status: coupon.StatusIssued, Replayed: t.replayed, Coupon: &c}}
+// issued answers with the user's row.
+func (s *Service) issued(t *ticket, row coupon.Coupon) {
+	s.answer(t, result{answer: Answer{Claim: row.Claim, Status: coupon.StatusIssued, Replayed: t.replayed, Coupon: &row}})
 }
 
-func (t *ticket) refuse(err error) {
-	t.answer <- result{err: err}
+func (s *Service) refuse(t *ticket, err error) { s.answer(t, result{err: err}) }
+
+func (s *Service) refuseAll(batch []*ticket, err error) {
+	for _, t := range batch {
+		s.refuse(t, err)
+	}
+}
+
+func (s *Service) answer(t *ticket, r result) {
+	if t.answered.Swap(true) {
+		return
+	}
+	if r.err == nil {
+		s.metrics.answers.With(r.answer.Status).Inc()
+	}
+	t.answer <- r
+	s.inFlight.answered()
 }

@@ -35,8 +35,8 @@ func (m *Metrics) Traffic(campaign string) Traffic {
 			t.Refused[outcome] = n
 		}
 	})
-	if r, ok := m.rates.Load(campaign); ok {
-		t.AppliesPerS, t.IssuedPerS = r.(rate).appliesPerS, r.(rate).issuedPerS
+	if r := m.of(campaign).rate.Load(); r != nil {
+		t.AppliesPerS, t.IssuedPerS = r.appliesPerS, r.issuedPerS
 	}
 	var histogram dto.Metric
 	if m.duration.Write(&histogram) == nil {
@@ -50,9 +50,9 @@ func (m *Metrics) Traffic(campaign string) Traffic {
 func (m *Metrics) sampleRate(c *coupon.Campaign, now time.Time) {
 	var applies int64
 	m.eachOutcome(c.ID, func(_ string, n int64) { applies += n })
-	next := rate{at: now, applies: applies, issued: c.Issued}
-	if before, ok := m.rates.Load(c.ID); ok {
-		last := before.(rate)
+	next := &rate{at: now, applies: applies, issued: c.Issued}
+	counts := m.of(c.ID)
+	if last := counts.rate.Load(); last != nil {
 		seconds := now.Sub(last.at).Seconds()
 		if seconds < 1 {
 			return
@@ -60,16 +60,14 @@ func (m *Metrics) sampleRate(c *coupon.Campaign, now time.Time) {
 		next.appliesPerS = float64(applies-last.applies) / seconds
 		next.issuedPerS = float64(c.Issued-last.issued) / seconds
 	}
-	m.rates.Store(c.ID, next)
+	counts.rate.Store(next)
 }
 
 func (m *Metrics) eachOutcome(campaign string, visit func(outcome string, n int64)) {
-	m.outcomes.Range(func(k, v any) bool {
-		if key := k.(outcomeLabel); key.campaign == campaign {
-			var value dto.Metric
-			if v.(prometheus.Counter).Write(&value) == nil {
-				visit(key.outcome, int64(value.GetCounter().GetValue()))
-			}
+	m.of(campaign).outcomes.Range(func(outcome, counter any) bool {
+		var value dto.Metric
+		if counter.(prometheus.Counter).Write(&value) == nil {
+			visit(outcome.(string), int64(value.GetCounter().GetValue()))
 		}
 		return true
 	})

@@ -16,6 +16,7 @@ const refreshEvery = time.Second
 
 type campaigns interface {
 	View(ctx context.Context) ([]coupon.Campaign, error)
+	Campaign(ctx context.Context, id string) (coupon.Campaign, error)
 }
 
 // View keeps the campaigns of MySQL in memory. It decides nothing that must be exact: it says where a claim goes, and
@@ -25,6 +26,7 @@ type View struct {
 	logger  *slog.Logger
 	current atomic.Pointer[snapshot]
 	wake    chan struct{}
+	misses  misses
 }
 
 type snapshot struct {
@@ -39,14 +41,23 @@ func NewView(source campaigns, logger *slog.Logger) *View {
 	return v
 }
 
-// Campaign returns the campaign of that id as last read; it must not be changed.
+// Campaign returns the campaign of that id if it is in the view; it must not be changed.
 func (v *View) Campaign(id string) (*coupon.Campaign, bool) {
 	c, ok := v.current.Load().byID[id]
 	return c, ok
 }
 
-// Campaigns returns all campaigns in the order of their ids; they must not be changed.
+// Campaigns returns the campaigns of the view in the order of their ids; they must not be changed.
 func (v *View) Campaigns() []*coupon.Campaign { return v.current.Load().sorted }
+
+// Find returns the campaign of that id. One that is not in the view, because it was opened a moment ago or closed long
+// ago, is asked for; only the record may say that there is none. The error is campaign_not_found or unavailable.
+func (v *View) Find(ctx context.Context, id string) (*coupon.Campaign, error) {
+	if c, ok := v.Campaign(id); ok {
+		return c, nil
+	}
+	return v.misses.find(ctx, id, v.source)
+}
 
 // Refresh reads the campaigns once.
 func (v *View) Refresh(ctx context.Context) error {

@@ -74,8 +74,8 @@ func NewBearer(secret []byte, issuer, audience string) *Bearer {
 
 // Authenticate returns the subject and the scopes of the request's token.
 func (b *Bearer) Authenticate(r *http.Request) (Caller, error) {
-	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
+	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
 		return Caller{}, errUnauthenticated
 	}
 	token, err := jwt.Parse([]byte(raw), b.options...)

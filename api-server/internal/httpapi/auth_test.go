@@ -53,6 +53,7 @@ func TestTokens(t *testing.T) {
 		ok                  bool
 	}{
 		{"good", "Bearer " + good, true},
+		{"scheme in lower case", "bearer " + good, true},
 		{"none at all", "", false},
 		{"basic", "Basic " + good, false},
 		{"garbage", "Bearer x.y.z", false},

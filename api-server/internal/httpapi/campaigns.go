@@ -62,16 +62,28 @@ func PageLimit(c *gin.Context) (int, error) {
 	return n, nil
 }
 
+// PageCursor reads ?cursor=, the id of the last campaign of the page before; "" for the first page.
+func PageCursor(c *gin.Context) (string, error) {
+	after := c.Query("cursor")
+	if after != "" && !coupon.ValidCampaignID(after) {
+		return "", malformed("/cursor", "invalid_cursor", "is the next_cursor of a page before")
+	}
+	return after, nil
+}
+
 func (a *API) listCampaigns(c *gin.Context) {
 	limit, err := PageLimit(c)
 	if err != nil {
 		Fail(c, err)
 		return
 	}
-	all := a.campaigns.Campaigns()
-	if after := c.Query("cursor"); after != "" {
-		all = all[sort.Search(len(all), func(i int) bool { return all[i].ID > after }):]
+	after, err := PageCursor(c)
+	if err != nil {
+		Fail(c, err)
+		return
 	}
+	all := a.campaigns.Campaigns()
+	all = all[sort.Search(len(all), func(i int) bool { return all[i].ID > after }):]
 	now := time.Now()
 	rows := make([]publicCampaign, 0, limit+1)
 	for _, campaign := range all[:min(len(all), limit+1)] {
@@ -81,9 +93,9 @@ func (a *API) listCampaigns(c *gin.Context) {
 }
 
 func (a *API) getCampaign(c *gin.Context) {
-	campaign, ok := a.campaigns.Campaign(c.Param("id"))
-	if !ok {
-		Fail(c, coupon.NewError(coupon.CodeCampaignNotFound, ""))
+	campaign, err := a.campaigns.Find(c.Request.Context(), c.Param("id"))
+	if err != nil {
+		Fail(c, err)
 		return
 	}
 	c.JSON(http.StatusOK, a.public(campaign, time.Now()))

@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,7 +39,12 @@ func (f *fake) Claims(_ context.Context, campaign, user string) ([]apply.Answer,
 	return []apply.Answer{a}, err
 }
 
-func (f *fake) Campaign(id string) (*coupon.Campaign, bool) { return &winter, id == winter.ID }
+func (f *fake) Find(_ context.Context, id string) (*coupon.Campaign, error) {
+	if id != winter.ID {
+		return nil, coupon.NewError(coupon.CodeCampaignNotFound, "")
+	}
+	return &winter, nil
+}
 
 func (f *fake) Campaigns() []*coupon.Campaign              { return []*coupon.Campaign{&winter} }
 func (f *fake) Level(string) coupon.Level                  { return f.level }
@@ -132,7 +140,10 @@ func TestBadInput(t *testing.T) {
 		code, pointer                  string
 	}{
 		{"malformed JSON", "POST", applyPath, `{"n":`, "u", 400, "malformed_request", ""},
-		{"not an object", "POST", applyPath, `[1]`, "u", 400, "malformed_request", "/"},
+		{"not an object", "POST", applyPath, `[1]`, "u", 400, "malformed_request", ""},
+		{"null", "POST", applyPath, `null`, "u", 400, "malformed_request", ""},
+		{"another case of the name", "POST", applyPath, `{"N":2}`, "u", 400, "malformed_request", "/N"},
+		{"a name given twice", "POST", applyPath, `{"n":1,"n":2}`, "u", 400, "malformed_request", "/n"},
 		{"wrong type", "POST", applyPath, `{"n":"2"}`, "u", 400, "malformed_request", "/n"},
 		{"not whole", "POST", applyPath, `{"n":1.5}`, "u", 400, "malformed_request", "/n"},
 		{"n below one", "POST", applyPath, `{"n":0}`, "u", 400, "malformed_request", "/n"},
@@ -150,6 +161,7 @@ func TestBadInput(t *testing.T) {
 		{"operator route", "GET", "/admin/v1/campaigns", "", "u", 404, "not_found", ""},
 		{"unknown campaign", "GET", "/v1/campaigns/spring", "", "u", 404, "campaign_not_found", ""},
 		{"bad n in the path", "GET", "/v1/campaigns/winter/claims/x", "", "u", 400, "malformed_request", "/n"},
+		{"bad cursor", "GET", "/v1/campaigns?cursor=%C3%A9", "", "u", 400, "malformed_request", "/cursor"},
 		{"bad limit", "GET", "/v1/campaigns?limit=201", "", "u", 400, "malformed_request", "/limit"},
 	}
 	h := serve(newFake(), Dev{})
@@ -207,6 +219,35 @@ func TestAPanicIsAProblem(t *testing.T) {
 	response := send(t, serve(f, Dev{}), "POST", applyPath, "", "X-User-Id", "u")
 	require.Equal(t, 500, response.Code)
 	require.Equal(t, "internal_error", fields(t, response)["code"])
+}
+
+type slowApplier struct{ *fake }
+
+func (slowApplier) Apply(ctx context.Context, k coupon.Key) (apply.Answer, error) {
+	select {
+	case <-ctx.Done():
+		return apply.Answer{}, ctx.Err()
+	case <-time.After(time.Minute):
+		return granted(k)
+	}
+}
+
+// A client that shuts down its sending side still reads: it must not be told 200 with nothing.
+func TestAHalfClosedClientIsNotTold200(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	server := httptest.NewServer(New(slowApplier{f}, f, f, Dev{}, f, slog.New(slog.DiscardHandler)))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "POST /v1/campaigns/winter/apply HTTP/1.1\r\nHost: x\r\nX-User-Id: u\r\nContent-Length: 0\r\n\r\n")
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 }
 
 func TestTitlesFollowAcceptLanguage(t *testing.T) {

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -25,21 +27,63 @@ type Time time.Time
 // MarshalJSON writes RFC 3339 in UTC with milliseconds.
 func (t Time) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
 
-// ReadJSON reads one JSON value of at most limit bytes into v and refuses unknown fields and trailing data. The error is
-// a *coupon.Error that names the field.
+// ReadJSON reads one JSON object of at most limit bytes into the struct that v points to. Unknown and repeated fields
+// and trailing data are refused. The error is a *coupon.Error that names the field.
 func ReadJSON(c *gin.Context, limit int64, v any) error {
-	decoder := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	decoder.DisallowUnknownFields()
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	if err != nil {
+		return readError(err)
+	}
+	if len(body) == 0 {
+		return errEmptyBody
+	}
+	if err := checkFields(body, v); err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields() // of the objects within
 	if err := decoder.Decode(v); err != nil {
 		return readError(err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		if tooLarge(err) {
-			return errTooLarge
+	return nil
+}
+
+// checkFields refuses what the decoder would let pass: another case of a field's name, a name given twice, and a body
+// that is not one object.
+func checkFields(body []byte, v any) error {
+	if !json.Valid(body) {
+		return malformed("", "invalid_json", "the body is not one valid JSON value")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if opening, _ := decoder.Token(); opening != json.Delim('{') {
+		return malformed("", "wrong_type", "the body is not an object")
+	}
+	known := fieldsOf(v)
+	for decoder.More() {
+		name, _ := decoder.Token() // cannot fail: the JSON is valid
+		field := name.(string)
+		unused, exists := known[field]
+		switch {
+		case !exists:
+			return malformed("/"+field, "unknown_field", "unknown field")
+		case !unused:
+			return malformed("/"+field, "duplicate_field", "is given twice")
 		}
-		return malformed("", "trailing_data", "the body holds more than one JSON value")
+		known[field] = false
+		var value json.RawMessage
+		_ = decoder.Decode(&value)
 	}
 	return nil
+}
+
+func fieldsOf(v any) map[string]bool {
+	t := reflect.TypeOf(v).Elem()
+	fields := make(map[string]bool, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		fields[name] = true
+	}
+	return fields
 }
 
 var (
@@ -58,11 +102,8 @@ func readError(err error) error {
 	switch {
 	case tooLarge(err):
 		return errTooLarge
-	case errors.Is(err, io.EOF):
-		return errEmptyBody
 	case errors.As(err, &wrongType):
-		pointer := "/" + strings.ReplaceAll(wrongType.Field, ".", "/")
-		return malformed(pointer, "wrong_type", "is not a "+wrongType.Type.String())
+		return malformed("/"+strings.ReplaceAll(wrongType.Field, ".", "/"), "wrong_type", "is not a "+wrongType.Type.String())
 	case errors.As(err, &wrongTime):
 		return malformed("", "invalid_time", "a time must be RFC 3339: "+strconv.Quote(wrongTime.Value))
 	}
@@ -70,7 +111,7 @@ func readError(err error) error {
 		name, _ := strconv.Unquote(field)
 		return malformed("/"+name, "unknown_field", "unknown field")
 	}
-	return malformed("", "invalid_json", "the body is not valid JSON")
+	return malformed("", "unreadable", "the body cannot be read")
 }
 
 // appendClaim writes a claim. Only a binding answer names the serial.

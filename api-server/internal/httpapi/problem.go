@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -76,11 +77,12 @@ var problemHeads = func() (heads [2]map[coupon.Code][]byte) {
 // internal, and its text stays in the log.
 func Fail(c *gin.Context, err error) {
 	var e *coupon.Error
-	if !errors.As(err, &e) {
-		if c.Request.Context().Err() != nil {
-			c.Abort() // the caller left; nobody reads an answer
-			return
-		}
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		// The caller seems gone. It may only have closed its sending side, and must not take silence for success.
+		e = &coupon.Error{Code: coupon.CodeUnavailable}
+	default:
 		_ = c.Error(err)
 		e = &coupon.Error{Code: codeInternal}
 	}

@@ -26,7 +26,7 @@ type applier interface {
 }
 
 type campaigns interface {
-	Campaign(id string) (*coupon.Campaign, bool)
+	Find(ctx context.Context, id string) (*coupon.Campaign, error)
 	Campaigns() []*coupon.Campaign
 }
 

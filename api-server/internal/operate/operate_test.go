@@ -28,7 +28,8 @@ func (s *stores) CreateCampaign(_ context.Context, c coupon.Campaign) error {
 func (s *stores) Campaign(context.Context, string) (coupon.Campaign, error) { return s.campaign, nil }
 
 func (s *stores) SetStatus(_ context.Context, _ string, to coupon.CampaignStatus) (coupon.Campaign, error) {
-	if !s.campaign.Status.CanBecome(to) {
+	opening := s.campaign.Status == coupon.CampaignDraft && to == coupon.CampaignActive
+	if opening || !s.campaign.Status.CanBecome(to) {
 		return coupon.Campaign{}, coupon.NewError(coupon.CodeInvalidTransition, "")
 	}
 	s.campaign.Status = to
