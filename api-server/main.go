@@ -71,6 +71,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 		return err
 	}
 	group.OnStop("mysql", closeBound, func(context.Context) error { return store.Close() })
+	redisstock.LogTo(logger)
 	client, err := redisstock.NewClient(c.URL.Reveal())
 	if err != nil {
 		return err
@@ -184,9 +185,5 @@ func (b backlog) Backlog(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var sum int64
-	for _, p := range partitions {
-		sum += p.Lag()
-	}
-	return sum, nil
+	return kafkastream.TotalLag(partitions), nil
 }

@@ -34,6 +34,7 @@ func open(s settings, logger *slog.Logger) (stores, error) {
 	}
 	store, err := mysqlstore.Open(s.DSN.Reveal(), mysqlstore.Options{MaxConns: conns, Logger: logger})
 	note("MYSQL_DSN", err)
+	redisstock.LogTo(logger)
 	client, err := redisstock.NewClient(s.URL.Reveal())
 	note("REDIS_URL", err)
 	kafka, err := s.kafka()

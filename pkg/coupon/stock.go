@@ -20,17 +20,15 @@ type Pushed struct {
 
 // Totals is what MySQL holds of a campaign.
 type Totals struct {
-	Rows      int64 // coupons of any status
-	Users     int64 // distinct users among them
-	Issued    int64 // places taken
-	Limit     int64
-	MaxSerial int64
-	Failed    map[FailureStatus]int64
+	Rows       int64 // coupons of any status
+	Issued     int64 // places taken
+	Limit      int64
+	LiveEvents int64 // places kept for failed events: one for each (user, n) that has a live one and no row
+	Failed     map[FailureStatus]int64
 
 	OldestPending time.Time // when the oldest failed event that is due to batch was kept; zero when there is none
 }
 
-// Live counts the failed events that keep a place in the stock.
-func (t Totals) Live() int64 {
-	return t.Failed[FailurePending] + t.Failed[FailureLeased] + t.Failed[FailureParked]
-}
+// Live returns how many places of the stock are kept for failed events. It may be less than Failed counts: the event of a
+// claim that became a row by another delivery keeps none, until a retry finds the row.
+func (t Totals) Live() int64 { return t.LiveEvents }

@@ -38,7 +38,8 @@ func New(book book, stock stock) *Fence { return &Fence{book: book, stock: stock
 //	killed before ActivateEpoch  the epoch is loading, and taken over under a new number after 10 s
 //	killed before stock.Open     MySQL says active, Redis grants nothing; the next Open finishes it
 //
-// The owner of the epoch is fixed in MySQL before Redis may grant, never after.
+// The owner of the epoch is fixed in MySQL before Redis may grant, never after. Of two openers one wins; the other finds
+// the epoch active, and finishes what the winner began.
 func (f *Fence) Open(ctx context.Context, id string) error {
 	campaign, err := f.book.Campaign(ctx, id)
 	if err != nil {
@@ -50,16 +51,25 @@ func (f *Fence) Open(ctx context.Context, id string) error {
 	if campaign.Status != coupon.CampaignDraft {
 		return coupon.NewError(coupon.CodeInvalidTransition, fmt.Sprintf("a %s campaign cannot be opened", campaign.Status))
 	}
+	document, failure := f.activate(ctx, id)
+	if failure == nil {
+		return f.stock.Open(ctx, document)
+	}
+	campaign, err = f.book.Campaign(ctx, id)
+	if err != nil || campaign.EpochState != coupon.EpochActive {
+		return failure
+	}
+	return f.stock.Open(ctx, campaign.Document())
+}
+
+// activate takes a new epoch from nothing to active in the record.
+func (f *Fence) activate(ctx context.Context, id string) (coupon.Document, error) {
 	document, err := f.book.BeginEpoch(ctx, id)
 	if err != nil {
-		return err
+		return coupon.Document{}, err
 	}
 	if err := f.stock.Prepare(ctx, document); err != nil {
-		return err
+		return coupon.Document{}, err
 	}
-	document, err = f.book.ActivateEpoch(ctx, document)
-	if err != nil {
-		return err
-	}
-	return f.stock.Open(ctx, document)
+	return f.book.ActivateEpoch(ctx, document)
 }

@@ -59,8 +59,11 @@ func (s TopicSpec) config() []kafka.ConfigEntry {
 	return entries
 }
 
+// ErrTooFewBrokers says that a topic should have more copies of a record than there are brokers.
+var ErrTooFewBrokers error = kafka.InvalidReplicationFactor
+
 // EnsureTopics makes the topics that are missing and returns their names. One that exists is left as it is: Weaknesses
-// says what is wrong with it. Every topic is tried; the error joins what failed.
+// says what is wrong with it. Every topic is tried; the error joins what failed, with ErrTooFewBrokers among it.
 func (a *Admin) EnsureTopics(ctx context.Context, specs []TopicSpec) (created []string, err error) {
 	request := &kafka.CreateTopicsRequest{}
 	for _, s := range specs {

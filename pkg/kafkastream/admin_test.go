@@ -14,13 +14,6 @@ import (
 	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
-func total(lags []PartitionLag) (n int64) {
-	for _, p := range lags {
-		n += p.Lag()
-	}
-	return n
-}
-
 func TestEnsureTopics(t *testing.T) {
 	t.Parallel()
 	a := admin(t)
@@ -37,6 +30,7 @@ func TestEnsureTopics(t *testing.T) {
 	tooMany := TopicSpec{Name: testenv.Group(), Partitions: 1, Replication: 9}
 	created, err = a.EnsureTopics(ctx, []TopicSpec{spec, tooMany, other})
 	require.ErrorContains(t, err, tooMany.Name)
+	require.ErrorIs(t, err, ErrTooFewBrokers)
 	require.Equal(t, []string{other.Name}, created, "what exists is not made again, what failed stops no other")
 	defer drop(a, other.Name)
 
@@ -129,7 +123,7 @@ func TestLagAndSeekToEnd(t *testing.T) {
 	lags, err := a.Lag(ctx, group, topic)
 	require.NoError(t, err)
 	require.Len(t, lags, 3)
-	require.EqualValues(t, 30, total(lags))
+	require.EqualValues(t, 30, TotalLag(lags))
 	for i, lag := range lags {
 		require.Equal(t, i, lag.Partition)
 		require.EqualValues(t, NotCommitted, lag.Committed)
@@ -140,7 +134,7 @@ func TestLagAndSeekToEnd(t *testing.T) {
 	require.NoError(t, a.SeekToEnd(ctx, group, topic))
 	lags, err = a.Lag(ctx, group, topic)
 	require.NoError(t, err)
-	require.Zero(t, total(lags))
+	require.Zero(t, TotalLag(lags))
 
 	r := reader(t, realBroker(t), group, topic)
 	publishAll(t, topic, []coupon.Claim{claimOf(777)})

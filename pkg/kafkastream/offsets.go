@@ -29,6 +29,14 @@ func (p PartitionLag) Lag() int64 { return max(0, p.End-max(p.Committed, p.Start
 // Reached reports whether the group has finished every record before end.
 func (p PartitionLag) Reached(end int64) bool { return max(p.Committed, p.Start) >= end }
 
+// TotalLag returns how many records the group has not finished in all partitions together.
+func TotalLag(partitions []PartitionLag) (total int64) {
+	for _, p := range partitions {
+		total += p.Lag()
+	}
+	return total
+}
+
 // Lag returns where the group is with each partition of a topic, in order. The offsets of the group are read before the
 // ends of the log, so the lag is never less than it was at the call.
 func (a *Admin) Lag(ctx context.Context, group, topic string) ([]PartitionLag, error) {

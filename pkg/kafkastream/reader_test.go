@@ -163,7 +163,7 @@ func TestMembersShareAndTakeOver(t *testing.T) {
 		ctx, cancel := within(10 * time.Second)
 		defer cancel()
 		lags, err := ad.Lag(ctx, group, topic)
-		return err == nil && total(lags) == 0
+		return err == nil && TotalLag(lags) == 0
 	})
 }
 

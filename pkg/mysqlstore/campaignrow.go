@@ -51,6 +51,9 @@ type campaignRow struct {
 // lockCampaign reads a campaign and holds its row until the transaction ends. It is the first statement of every
 // transaction that changes what belongs to a campaign: lock order everywhere is campaign, then the rest.
 func lockCampaign(tx *gorm.DB, slug string) (*campaignRow, error) {
+	if !coupon.ValidCampaignID(slug) {
+		return nil, coupon.NewError(coupon.CodeCampaignNotFound, slug)
+	}
 	var row campaignRow
 	result := tx.Raw(selectCampaigns+" WHERE c.slug = ? FOR UPDATE", slug).Scan(&row)
 	if result.Error != nil {

@@ -33,6 +33,9 @@ func (s *Store) CreateCampaign(ctx context.Context, c coupon.Campaign) error {
 
 // Campaign returns a campaign with its current epoch. CodeCampaignNotFound when there is none.
 func (s *Store) Campaign(ctx context.Context, id string) (coupon.Campaign, error) {
+	if !coupon.ValidCampaignID(id) { // asked all the same, the servers find "a" for "a " and fail for "é"
+		return coupon.Campaign{}, coupon.NewError(coupon.CodeCampaignNotFound, id)
+	}
 	var row campaignRow
 	found, err := s.read(ctx, "read campaign", &row, selectCampaigns+" WHERE c.slug = ?", id)
 	if err != nil {
@@ -44,16 +47,22 @@ func (s *Store) Campaign(ctx context.Context, id string) (coupon.Campaign, error
 	return row.campaign()
 }
 
-// Campaigns returns up to limit campaigns, drafts too, in the order of their ids, from the first one after the id given.
+// Campaigns returns up to limit campaigns, drafts too, in the order of their ids, from the first one after the id given: ""
+// for the first of all. After what can be no id there is none.
 func (s *Store) Campaigns(ctx context.Context, after string, limit int) ([]coupon.Campaign, error) {
+	if after != "" && !coupon.ValidCampaignID(after) {
+		return nil, nil
+	}
 	return s.campaigns(ctx, " WHERE c.slug > ? ORDER BY c.slug LIMIT ?", after, limit)
 }
 
-// View returns every campaign users may know of: all but drafts and those that are long closed.
+// View returns every campaign users may know of and are likely to ask for: all but those that were never opened and those
+// that are long closed. Campaign still finds the latter, whose users keep their coupons.
 func (s *Store) View(ctx context.Context) ([]coupon.Campaign, error) {
 	since := s.now().Add(-closedInView)
 	return s.campaigns(ctx, ` WHERE c.status IN ('active', 'paused')
-		OR (c.status = 'closed' AND (c.ends_at > ? OR c.updated_at > ?)) ORDER BY c.slug`, since, since)
+		OR (c.status = 'closed' AND (c.ends_at > ? OR c.updated_at > ?) AND EXISTS (SELECT 1 FROM campaign_epochs o
+		WHERE o.campaign_id = c.id AND o.opened_at IS NOT NULL)) ORDER BY c.slug`, since, since)
 }
 
 func (s *Store) campaigns(ctx context.Context, condition string, args ...any) ([]coupon.Campaign, error) {

@@ -3,6 +3,7 @@ package mysqlstore
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,51 @@ func TestCampaignsAndView(t *testing.T) {
 	standings, err = b.Standings(t.Context(), nil)
 	require.NoError(t, err)
 	require.Empty(t, standings)
+}
+
+func TestWhatCanBeNoIDNamesNoCampaign(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.opened("a", 1)
+	for _, id := range []string{"é", "\xff", "a ", "A", "a\x00", "", "-a", strings.Repeat("a", 64)} {
+		_, err := b.Campaign(t.Context(), id)
+		require.Equal(t, coupon.CodeCampaignNotFound, coupon.CodeOf(err), "%q: %v", id, err)
+		_, err = b.SetStatus(t.Context(), id, coupon.CampaignPaused)
+		require.Equal(t, coupon.CodeCampaignNotFound, coupon.CodeOf(err), "%q: %v", id, err)
+		if id == "" {
+			continue
+		}
+		page, err := b.Campaigns(t.Context(), id, 10)
+		require.NoError(t, err, "%q", id)
+		require.Empty(t, page, "%q", id)
+	}
+}
+
+func TestViewHasNoCampaignThatWasNeverOpened(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, id := range []string{"unopened", "abandoned", "over"} {
+		require.NoError(t, b.CreateCampaign(t.Context(), draft(id, 1)))
+	}
+	_, err := b.BeginEpoch(t.Context(), "abandoned")
+	require.NoError(t, err)
+	b.reopened("over")
+	for _, id := range []string{"unopened", "abandoned", "over"} {
+		_, err := b.SetStatus(t.Context(), id, coupon.CampaignClosed)
+		require.NoError(t, err)
+	}
+
+	view, err := b.View(t.Context())
+
+	require.NoError(t, err)
+	require.Len(t, view, 1)
+	require.Equal(t, "over", view[0].ID)
+	b.clock.advance(8 * 24 * time.Hour)
+	view, err = b.View(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, view)
+	_, err = b.Campaign(t.Context(), "over")
+	require.NoError(t, err, "its users still have their coupons")
 }
 
 func TestSetStatus(t *testing.T) {

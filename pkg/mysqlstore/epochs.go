@@ -15,6 +15,12 @@ const loadingPatience = 10 * time.Second
 // liveFailure are the statuses of failed events that keep their place in the stock.
 const liveFailure = "('pending', 'leased', 'parked')"
 
+// countKept counts the places that failed events f keep: one for each (user, n) that has a live event and no row. The
+// campaign is to be named after it.
+const countKept = `SELECT COUNT(DISTINCT f.user_id, f.n) FROM failed_events f WHERE f.status IN ` + liveFailure + `
+	AND NOT EXISTS (SELECT 1 FROM coupons o WHERE o.campaign_id = f.campaign_id AND o.user_id = f.user_id AND o.n = f.n)
+	AND`
+
 // BeginEpoch starts to open a campaign (step F5 of the fence): it takes a new epoch number and the range of serials that
 // is free for it, and leaves the epoch loading. Nothing is granted before ActivateEpoch; a process that dies between the
 // two leaves an epoch nobody reads, and the next BeginEpoch takes over after 10 s under a new number.
@@ -104,8 +110,7 @@ func highestSerial(tx *gorm.DB, campaign int64) (int64, error) {
 	return highest, err
 }
 
-// carryFailures marks the live failed events as carried and returns how many places they keep: one for each (user, n)
-// that has no row.
+// carryFailures marks the live failed events as carried and returns how many places they keep.
 func carryFailures(tx *gorm.DB, campaign int64, now time.Time) (int64, error) {
 	err := tx.Exec("UPDATE failed_events SET carried = 1, updated_at = ? WHERE campaign_id = ? AND status IN "+liveFailure,
 		now, campaign).Error
@@ -113,9 +118,7 @@ func carryFailures(tx *gorm.DB, campaign int64, now time.Time) (int64, error) {
 		return 0, err
 	}
 	var carried int64
-	err = tx.Raw(`SELECT COUNT(DISTINCT f.user_id, f.n) FROM failed_events f
-		WHERE f.campaign_id = ? AND f.status IN `+liveFailure+` AND NOT EXISTS (SELECT 1 FROM coupons c
-		WHERE c.campaign_id = f.campaign_id AND c.user_id = f.user_id AND c.n = f.n)`, campaign).Scan(&carried).Error
+	err = tx.Raw(countKept+" f.campaign_id = ?", campaign).Scan(&carried).Error
 	return carried, err
 }
 

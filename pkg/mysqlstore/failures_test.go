@@ -146,3 +146,26 @@ func TestTakeFailuresLease(t *testing.T) {
 	require.Equal(t, again[0], events[0].ID)
 	require.Equal(t, 3, events[0].Attempts)
 }
+
+// A redelivery can make the row of a claim whose failed event still waits: one place, not two.
+func TestTotalsCountAPlaceOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.opened("once", 10)
+	events := failures("once", 6)
+	events[3].Status, events[4].Status = coupon.FailureParked, coupon.FailureDead
+	again := events[5]
+	again.Claim.Serial = 9 // of the same user's same coupon
+	require.NoError(t, b.Park(t.Context(), append(events, again)))
+	require.EqualValues(t, 5, b.totals("once").Live(), "u0 to u3 and u5")
+
+	b.issued("once", delivery(events[0].Claim), delivery(events[1].Claim))
+
+	totals := b.totals("once")
+	require.EqualValues(t, 2, totals.Rows)
+	require.EqualValues(t, 2, totals.Issued)
+	require.EqualValues(t, 3, totals.Live(), "u2, u3 and u5")
+	require.Equal(t, map[coupon.FailureStatus]int64{
+		coupon.FailurePending: 5, coupon.FailureParked: 1, coupon.FailureDead: 1,
+	}, totals.Failed, "the events themselves are all still there")
+}

@@ -30,16 +30,15 @@ func (s *Store) FinishRun(ctx context.Context, id int64, ok bool, summary []byte
 	return err
 }
 
-// Totals counts a campaign's rows and failed events. The counts are of one instant each, not of one together: at rest they
-// agree. CodeCampaignNotFound when there is no such campaign.
+// Totals counts a campaign's rows and failed events. Failed and OldestPending are of a later instant than the rest: at rest
+// they agree. CodeCampaignNotFound when there is no such campaign.
 func (s *Store) Totals(ctx context.Context, campaign string) (coupon.Totals, error) {
 	var row struct {
-		ID, Issued, LimitCount int64
-		Rows, Users, MaxSerial int64
+		ID, Issued, LimitCount, Rows, Live int64
 	}
-	found, err := s.read(ctx, "count coupons", &row, "SELECT c.id, c.issued, c.limit_count, COUNT(p.serial) AS `rows`,"+`
-		COUNT(DISTINCT p.user_id) AS users, COALESCE(MAX(p.serial), 0) AS max_serial
-		FROM campaigns c LEFT JOIN coupons p ON p.campaign_id = c.id WHERE c.slug = ? GROUP BY c.id`, campaign)
+	found, err := s.read(ctx, "count coupons", &row, `SELECT c.id, c.issued, c.limit_count,
+		(SELECT COUNT(*) FROM coupons p WHERE p.campaign_id = c.id) AS `+"`rows`"+`,
+		(`+countKept+` f.campaign_id = c.id) AS live FROM campaigns c WHERE c.slug = ?`, campaign)
 	if err != nil {
 		return coupon.Totals{}, err
 	}
@@ -47,7 +46,7 @@ func (s *Store) Totals(ctx context.Context, campaign string) (coupon.Totals, err
 		return coupon.Totals{}, coupon.NewError(coupon.CodeCampaignNotFound, campaign)
 	}
 	totals := coupon.Totals{
-		Rows: row.Rows, Users: row.Users, Issued: row.Issued, Limit: row.LimitCount, MaxSerial: row.MaxSerial,
+		Rows: row.Rows, Issued: row.Issued, Limit: row.LimitCount, LiveEvents: row.Live,
 		Failed: map[coupon.FailureStatus]int64{},
 	}
 	return totals, s.countFailures(ctx, row.ID, &totals)

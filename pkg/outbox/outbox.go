@@ -20,11 +20,12 @@ type publisher interface {
 	PublishAll(ctx context.Context, claims []coupon.Claim) []error
 }
 
-// page is how many claims one step takes. The lease outlives the longest publish, so that two sweepers rarely repeat
-// each other; if they do, the second event is a duplicate and harmless.
 const (
-	page  = 500
-	lease = 10 * time.Second
+	page  = 500             // claims one step takes
+	bound = 2 * time.Second // of a page's publish
+	// lease is longer than the publish of a page may take, so that two sweepers rarely repeat each other; if they do, the
+	// second event is a duplicate and harmless. A sweeper killed after its take delays its page by one lease.
+	lease = 2500 * time.Millisecond
 )
 
 // Outbox sweeps pending claims.
@@ -58,7 +59,7 @@ func (o *Outbox) Sweep(ctx context.Context, campaign string, epoch int64, overdu
 		total.Taken += len(claims)
 		acked, failure := o.publish(ctx, claims)
 		total.Published += len(acked)
-		if err := o.pending.Forget(ctx, campaign, epoch, acked); err != nil {
+		if err := o.forget(ctx, campaign, epoch, acked); err != nil {
 			return total, err
 		}
 		if failure != nil || len(claims) < page {
@@ -68,6 +69,8 @@ func (o *Outbox) Sweep(ctx context.Context, campaign string, epoch int64, overdu
 }
 
 func (o *Outbox) publish(ctx context.Context, claims []coupon.Claim) (acked []coupon.Key, failure error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	for i, err := range o.publisher.PublishAll(ctx, claims) {
 		if err != nil {
 			failure = err
@@ -76,4 +79,11 @@ func (o *Outbox) publish(ctx context.Context, claims []coupon.Claim) (acked []co
 		acked = append(acked, claims[i].Key)
 	}
 	return acked, failure
+}
+
+func (o *Outbox) forget(ctx context.Context, campaign string, epoch int64, acked []coupon.Key) error {
+	if len(acked) == 0 {
+		return nil
+	}
+	return o.pending.Forget(ctx, campaign, epoch, acked)
 }

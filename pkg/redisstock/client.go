@@ -1,9 +1,11 @@
 package redisstock
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -77,7 +79,7 @@ func parse(raw string) (*redis.UniversalOptions, error) {
 	// net/url knows one host only; it reads the rest.
 	u, err := url.Parse(scheme + "://" + user + hosts[0] + tail)
 	if err != nil {
-		return nil, errors.Unwrap(err) // without the URL, which holds the password
+		return nil, errors.New("not a URL of the form redis://[user:password@]host[:port][/db]") // err may quote the password
 	}
 	return fromURL(u, hosts)
 }
@@ -126,4 +128,14 @@ func withPort(host, port string) string {
 		return host
 	}
 	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+// LogTo sends what go-redis prints by itself, process-wide, to logger at debug level: what it says of a Redis that is
+// away is in the error of every call too.
+func LogTo(logger *slog.Logger) { redis.SetLogger(libraryLog{logger}) }
+
+type libraryLog struct{ logger *slog.Logger }
+
+func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	l.logger.DebugContext(ctx, "go-redis", "says", fmt.Sprintf(format, args...))
 }

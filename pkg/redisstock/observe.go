@@ -71,9 +71,8 @@ func (c levelCommands) level() (coupon.Level, error) {
 	return level, nil
 }
 
-// Held returns what Redis remembers of each key in an epoch: a decision with the verdict Held, or the zero Decision where
-// it knows no such claim. Claim state that is gone or torn proves nothing about anybody: every verdict is Broken then.
-// Nothing is granted or changed.
+// Held returns what Redis remembers of each key in its open epoch: a decision with the verdict Held, or the zero Decision
+// where there is no such claim, or Broken for all where the keys do not agree and so cannot say. Nothing is changed.
 func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -83,21 +82,31 @@ func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []c
 		fields[i] = member(key)
 	}
 	k := keysOf(campaign, epoch)
-	var count *redis.StringCmd
-	var stored *redis.SliceCmd
+	var (
+		meta, stored     *redis.SliceCmd
+		count            *redis.StringCmd
+		members, serials *redis.IntCmd
+	)
 	_, _ = s.client.TxPipelined(ctx, func(tx redis.Pipeliner) error { // each command carries its own error
+		meta = tx.HMGet(ctx, k.meta, "epoch", "lo", "base")
 		count = tx.Get(ctx, k.count)
+		members = tx.SCard(ctx, k.users)
+		serials = tx.HLen(ctx, k.serials)
 		stored = tx.HMGet(ctx, k.serials, fields...)
 		return nil
 	})
-	_, countErr := count.Int64()
-	if err := cmp.Or(broken(countErr), broken(stored.Err())); err != nil {
-		return nil, coupon.Unavailable("read claims in Redis", err)
+	last, countErr := count.Int64()
+	for _, err := range []error{meta.Err(), countErr, members.Err(), serials.Err(), stored.Err()} {
+		if err := broken(err); err != nil {
+			return nil, coupon.Unavailable("read claims in Redis", err)
+		}
 	}
-	whole := countErr == nil && stored.Err() == nil
 	decisions := make([]coupon.Decision, len(keys))
+	lo, base, ok := rangeOf(meta.Val(), epoch)
+	want := base + last - lo + 1
+	agree := ok && countErr == nil && members.Val() == want && serials.Val() == want && stored.Err() == nil
 	for i := range decisions {
-		if !whole {
+		if !agree {
 			decisions[i].Verdict = coupon.Broken
 			continue
 		}
@@ -107,6 +116,23 @@ func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []c
 		}
 	}
 	return decisions, nil
+}
+
+// rangeOf reads lo and base of a document's fields epoch, lo, base, if it is of that epoch.
+func rangeOf(fields []any, epoch int64) (lo, base int64, ok bool) {
+	var numbers [3]int64
+	for i := range numbers {
+		if i >= len(fields) {
+			return 0, 0, false
+		}
+		text, _ := fields[i].(string)
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, 0, false
+		}
+		numbers[i] = n
+	}
+	return numbers[1], numbers[2], numbers[0] == epoch
 }
 
 // broken returns err unless it only says that a key is not there, or not what it should be.

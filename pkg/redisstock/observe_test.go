@@ -102,6 +102,15 @@ func TestHeldTellsLostStateFromNoClaim(t *testing.T) {
 		"count lost": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
 			return c.Del(ctx, k.count).Err()
 		},
+		"serials lost": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.Del(ctx, k.serials).Err()
+		},
+		"users and serials lost": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.Del(ctx, k.users, k.serials).Err()
+		},
+		"meta of another epoch": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
+			return c.HSet(ctx, k.meta, "epoch", 9).Err()
+		},
 		"count no number": func(ctx context.Context, c redis.UniversalClient, k epochKeys) error {
 			return c.Set(ctx, k.count, "one", 0).Err()
 		},

@@ -56,7 +56,8 @@ func readRecord(ctx context.Context, db *sql.DB, campaign string) (record, error
 	}
 	err = tx.QueryRowContext(ctx, `SELECT
 		(SELECT COALESCE(SUM(delta), 0) FROM stock_ledger WHERE campaign_id = ? AND kind = 'return'),
-		(SELECT COUNT(*) FROM failed_events WHERE campaign_id = ? AND status IN ('pending', 'leased', 'parked'))`,
+		(SELECT COUNT(*) FROM failed_events f WHERE f.campaign_id = ? AND f.status IN ('pending', 'leased', 'parked')
+			AND NOT EXISTS (SELECT 1 FROM coupons c WHERE c.campaign_id = f.campaign_id AND c.user_id = f.user_id AND c.n = f.n))`,
 		r.id, r.id).Scan(&r.returned, &r.failed)
 	if err != nil {
 		return record{}, err

@@ -158,11 +158,7 @@ func (s *Site) Backlog(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var sum int64
-	for _, p := range partitions {
-		sum += p.Lag()
-	}
-	return sum, nil
+	return kafkastream.TotalLag(partitions), nil
 }
 
 // Stop stops every program that still runs, the last started first, and returns what did not end in order. The database

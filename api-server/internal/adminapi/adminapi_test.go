@@ -180,7 +180,7 @@ func TestStats(t *testing.T) {
 	f.stats = operate.Stats{
 		Campaign: coupon.Campaign{ID: "winter", Limit: 1000, Status: coupon.CampaignActive, Lo: 1, HiWanted: 1000, EndsAt: time.Unix(10, 0)},
 		AsOf:     time.Unix(5, 0), Level: coupon.Level{Known: true, Last: 1000, Pending: 1}, Backlog: &lag,
-		Totals: coupon.Totals{Rows: 997, Failed: map[coupon.FailureStatus]int64{coupon.FailureParked: 1, coupon.FailureDead: 9}},
+		Totals: coupon.Totals{Rows: 997, LiveEvents: 1, Failed: map[coupon.FailureStatus]int64{coupon.FailureParked: 1, coupon.FailureDead: 9}},
 	}
 	_, s := send(t, h, "GET", "/campaigns/winter/stats", "")
 	for field, want := range map[string]float64{

@@ -107,7 +107,7 @@ func (s *stores) Totals(context.Context, string) (coupon.Totals, error) {
 }
 
 func (s *stores) Levels(_ context.Context, c []*coupon.Campaign) ([]coupon.Level, error) {
-	return []coupon.Level{{Known: true, Last: 5}}[:len(c)], s.away
+	return []coupon.Level{{Known: s.away == nil, Last: 5}}[:len(c)], s.away
 }
 
 func (s *stores) Backlog(context.Context) (int64, error) { return 2, s.away }

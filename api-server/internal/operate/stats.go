@@ -54,8 +54,8 @@ func (s *Statistics) Of(ctx context.Context, id string, now time.Time) (Stats, e
 	}
 	stats := Stats{Campaign: c, AsOf: now, Totals: sum}
 	if c.Epoch > 0 {
-		if found, err := s.levels.Levels(ctx, []*coupon.Campaign{&c}); err == nil {
-			stats.Level = found[0]
+		if found, _ := s.levels.Levels(ctx, []*coupon.Campaign{&c}); len(found) == 1 {
+			stats.Level = found[0] // not Known when Redis could not tell
 		}
 	}
 	if n, err := s.backlog.Backlog(ctx); err == nil {

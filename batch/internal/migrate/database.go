@@ -16,6 +16,10 @@ const (
 	accessDenied   = 1044
 )
 
+// lockPatience is how long one statement waits for a table that others use, in seconds, unless the DSN says otherwise. Left
+// to themselves the servers wait for a day or a year, and a run cannot leave a statement that waits.
+const lockPatience = "60"
+
 // configure reads a DSN for schema work: a statement may take as long as the run.
 func configure(dsn string) (*mysql.Config, error) {
 	config, err := mysql.ParseDSN(dsn)
@@ -24,6 +28,12 @@ func configure(dsn string) (*mysql.Config, error) {
 	}
 	config.ParseTime = true
 	config.ReadTimeout, config.WriteTimeout = 0, 0
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	if _, named := config.Params["lock_wait_timeout"]; !named {
+		config.Params["lock_wait_timeout"] = lockPatience
+	}
 	return config, nil
 }
 

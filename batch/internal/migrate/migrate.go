@@ -102,7 +102,7 @@ func (j *Job) ensureTopics(ctx context.Context, result *Result) error {
 			result.Replicas = specs[0].Replication
 			j.Logger.Info("topics created", "topics", created, "replicas", result.Replicas)
 		}
-		if err == nil || !tooFewBrokers(err) {
+		if err == nil || !errors.Is(err, kafkastream.ErrTooFewBrokers) {
 			return err
 		}
 		if !j.MayWeaken {
@@ -114,13 +114,6 @@ func (j *Job) ensureTopics(ctx context.Context, result *Result) error {
 		j.Logger.Warn("too few brokers: a new topic gets fewer copies, and losing a broker can lose claims",
 			"asked", j.Topics[0].Replication, "now", specs[0].Replication)
 	}
-}
-
-// tooFewBrokers reports whether a broker says that it cannot place that many copies. It goes by the protocol's own title
-// of that answer, so that the client library stays out of here.
-func tooFewBrokers(err error) bool {
-	var answer interface{ Title() string }
-	return errors.As(err, &answer) && answer.Title() == "Invalid Replication Factor"
 }
 
 // awaitLeaders waits until a new topic can be used, so that what is started next finds it. It is made either way.

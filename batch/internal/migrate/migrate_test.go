@@ -7,10 +7,10 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -146,6 +146,40 @@ func TestARunThatIsToldToStopDoesNotWaitForTheLock(t *testing.T) {
 	require.ErrorContains(t, err, "wait for another migration to end")
 }
 
+func TestATableInUseDoesNotHoldARunForEver(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	config, err := configure(b.config.FormatDSN())
+	require.NoError(t, err)
+	_, err = ensureDatabase(t.Context(), config)
+	require.NoError(t, err)
+	db, err := open(config)
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	var patience string
+	require.NoError(t, db.QueryRow("SELECT @@SESSION.lock_wait_timeout").Scan(&patience))
+	require.Equal(t, lockPatience, patience)
+
+	exec(t, db, "CREATE TABLE busy (id INT PRIMARY KEY)")
+	reader, err := db.Begin()
+	require.NoError(t, err)
+	defer func() { _ = reader.Rollback() }()
+	_, err = reader.Exec("SELECT * FROM busy")
+	require.NoError(t, err)
+	b.config.Params = map[string]string{"lock_wait_timeout": "1"} // what the DSN names is kept
+	job := b.job(1)
+	job.Migrations = fstest.MapFS{"00001_busy.sql": {Data: []byte("-- +goose Up\nALTER TABLE busy ADD COLUMN n INT;\n")}}
+
+	result, err := job.RunOnce(t.Context())
+
+	require.ErrorContains(t, err, "Lock wait timeout exceeded")
+	require.Empty(t, result.Migrations)
+	require.NoError(t, reader.Rollback())
+	result, err = job.RunOnce(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"00001_busy.sql"}, result.Migrations)
+}
+
 func TestASingleBrokerHoldsOneCopy(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -171,14 +205,6 @@ func TestFewerCopiesMayBeForbidden(t *testing.T) {
 	require.ErrorContains(t, err, "KAFKA_REPLICATION_FACTOR")
 	require.Empty(t, result.Topics)
 	require.Len(t, result.Migrations, files(t), "the schema was migrated all the same")
-}
-
-func TestTooFewBrokers(t *testing.T) {
-	t.Parallel()
-	require.True(t, tooFewBrokers(fmt.Errorf("create topic: %w", kafka.InvalidReplicationFactor)))
-	require.False(t, tooFewBrokers(fmt.Errorf("create topic: %w", kafka.PolicyViolation)))
-	require.False(t, tooFewBrokers(errors.New("Invalid Replication Factor")))
-	require.False(t, tooFewBrokers(nil))
 }
 
 func TestWithoutKafkaTheSchemaIsMigrated(t *testing.T) {

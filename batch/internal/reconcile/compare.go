@@ -137,7 +137,7 @@ func compareStock(s redisstock.Snapshot, found *findings) bool {
 
 // compareClaims follows the claims: each is a row, a live failed event, pending, or in the log.
 func compareClaims(x figures, found *findings) {
-	failed := live(x.totals.Failed)
+	issued, failed := x.totals.Issued, x.totals.Live() // of one instant, with the rows
 	kept := x.totals.Rows + failed
 	moving := x.before.Pending + x.lag
 	if missing := x.before.Members - kept; missing > 0 {
@@ -150,13 +150,13 @@ func compareClaims(x figures, found *findings) {
 			x.totals.Rows, failed, x.after.Members, extra)
 	}
 	// Every place is taken, kept for a failed event, or still to be given out.
-	if lost := x.campaign.Limit - x.campaign.Issued - failed - (x.campaign.Hi - x.before.Count); lost > 0 {
+	if lost := x.campaign.Limit - issued - failed - (x.campaign.Hi - x.before.Count); lost > 0 {
 		found.addIf(lost <= moving, "places_lost", "issued %d, live failed events %d and unsold %d make less than the limit %d: %s",
-			x.campaign.Issued, failed, x.campaign.Hi-x.before.Count, x.campaign.Limit, counted(lost, "place")+" cannot be sold")
+			issued, failed, x.campaign.Hi-x.before.Count, x.campaign.Limit, counted(lost, "place")+" cannot be sold")
 	}
-	if twice := x.campaign.Issued + failed + x.campaign.Hi - x.after.Count - x.campaign.Limit; twice > 0 {
+	if twice := issued + failed + x.campaign.Hi - x.after.Count - x.campaign.Limit; twice > 0 {
 		found.add("places_twice", "issued %d, live failed events %d and unsold %d make more than the limit %d: %s",
-			x.campaign.Issued, failed, x.campaign.Hi-x.after.Count, x.campaign.Limit, counted(twice, "place")+" too many")
+			issued, failed, x.campaign.Hi-x.after.Count, x.campaign.Limit, counted(twice, "place")+" too many")
 	}
 }
 

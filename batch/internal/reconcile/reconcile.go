@@ -119,15 +119,12 @@ func (j *Job) look(ctx context.Context) (Result, error) {
 	}
 }
 
-func (j *Job) lag(ctx context.Context) (total int64, err error) {
+func (j *Job) lag(ctx context.Context) (int64, error) {
 	partitions, err := j.log.Lag(ctx, j.Group, j.Topic)
 	if err != nil {
 		return 0, fmt.Errorf("read the consumers' lag: %w", err)
 	}
-	for _, p := range partitions {
-		total += p.Lag()
-	}
-	return total, nil
+	return kafkastream.TotalLag(partitions), nil
 }
 
 // campaign compares one campaign. A store that does not answer for it does not stop the others.
@@ -180,7 +177,8 @@ func present(x figures) Campaign {
 	c := Campaign{
 		ID: x.campaign.ID, Status: x.campaign.Status,
 		Epoch: x.campaign.Epoch, EpochState: x.campaign.EpochState, Mode: x.campaign.Mode,
-		Limit: x.totals.Limit, Issued: x.totals.Issued, Rows: x.totals.Rows, Failed: x.totals.Failed,
+		Limit: x.totals.Limit, Issued: x.totals.Issued, Rows: x.totals.Rows,
+		Live: x.totals.Live(), Failed: x.totals.Failed,
 		InFlight: []Difference{}, Differences: []Difference{},
 	}
 	if x.campaign.Mode != coupon.ModeRedis || x.campaign.Epoch == 0 {

@@ -57,6 +57,7 @@ type Campaign struct {
 	Limit      int64                          `json:"limit"`
 	Issued     int64                          `json:"issued"`
 	Rows       int64                          `json:"rows"`
+	Live       int64                          `json:"live_failed_events"` // those that keep a place in the stock
 	Failed     map[coupon.FailureStatus]int64 `json:"failed_events"`
 	Redis      *Stock                         `json:"redis"` // null in mode sql
 
@@ -105,7 +106,7 @@ func (r Result) WriteTable(w io.Writer) error {
 		"count", "members", "serials", "pending", "verdict",
 	})
 	for _, c := range r.Campaigns {
-		row := table.Row{c.ID, c.Status, c.Epoch, c.Limit, c.Issued, c.Rows, live(c.Failed), c.Failed[coupon.FailureDead]}
+		row := table.Row{c.ID, c.Status, c.Epoch, c.Limit, c.Issued, c.Rows, c.Live, c.Failed[coupon.FailureDead]}
 		if c.Redis == nil {
 			row = append(row, "-", "-", "-", "-")
 		} else {
@@ -133,9 +134,4 @@ func (r Result) words() (lines string) {
 		}
 	}
 	return lines
-}
-
-// live returns how many failed events keep their place in the stock.
-func live(failed map[coupon.FailureStatus]int64) int64 {
-	return failed[coupon.FailurePending] + failed[coupon.FailureLeased] + failed[coupon.FailureParked]
 }

@@ -121,14 +121,10 @@ func (b *bundle) published() map[coupon.Key]int {
 	group := testenv.Group()
 	lags, err := admin.Lag(b.tb.Context(), group, b.topic) // every partition has taken a record by now
 	require.NoError(b.tb, err)
-	var total int64
-	for _, p := range lags {
-		total += p.Lag()
-	}
 	reader := kafkastream.NewReader(b.kafka, group, b.topic, slog.New(slog.DiscardHandler))
 	defer func() { _ = reader.Close() }()
 	found := map[coupon.Key]int{}
-	for range total {
+	for range kafkastream.TotalLag(lags) {
 		record, err := reader.Fetch(b.tb.Context())
 		require.NoError(b.tb, err)
 		claim, err := event.Decode(record.Value)

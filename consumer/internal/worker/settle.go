@@ -34,6 +34,7 @@ func (w *Worker) round(ctx context.Context, b *batch) {
 	parts := b.parts
 	b.parts = nil
 	for i, p := range parts {
+		began := w.config.Now()
 		err := w.issue(ctx, p)
 		if err == nil {
 			delete(w.failing, p.campaign)
@@ -47,7 +48,7 @@ func (w *Worker) round(ctx context.Context, b *batch) {
 			b.parts = append(b.parts, parts[i:]...)
 			return
 		}
-		if w.overdue(p.campaign) {
+		if w.overdue(p.campaign, began) {
 			b.failed = append(b.failed, w.exhausted(p, err)...)
 			continue
 		}
@@ -73,16 +74,16 @@ func (w *Worker) answers(ctx context.Context, err error) bool {
 	return silence == nil
 }
 
-// overdue reports whether a campaign that failed just now has done so for Config.Patience, in this batch or since an
-// earlier one, while the database answered.
-func (w *Worker) overdue(campaign string) bool {
+// overdue reports whether a campaign has failed, while the database answered, for so long that another attempt like the
+// one that began then and failed just now would go past Config.Patience. An earlier batch of the campaign counts too.
+func (w *Worker) overdue(campaign string, began time.Time) bool {
 	now := w.config.Now()
 	since, failed := w.failing[campaign]
 	if !failed {
-		w.failing[campaign] = now
-		return false
+		since = began
+		w.failing[campaign] = began
 	}
-	return now.Sub(since) >= w.config.Patience
+	return now.Sub(since)+now.Sub(began) >= w.config.Patience
 }
 
 // issue runs one campaign's transaction. It may have taken place in spite of an error: run again, its rows are
