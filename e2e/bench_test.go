@@ -30,7 +30,7 @@ func BenchmarkApply(b *testing.B) {
 	bin := fastPrograms(b)
 	s := newSite(b, bin, stores)
 	server := s.apiServer("PPROF=1", "LOG_LEVEL=warn")
-	s.consumer("LOG_LEVEL=warn")
+	s.consumer("PPROF=1", "LOG_LEVEL=warn")
 	floor := startFloor(b, bin)
 	limit := benchApplies * (benchRounds + 1)
 	for b.Loop() {
