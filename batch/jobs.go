@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	mathrand "math/rand/v2"
 	"os"
@@ -17,7 +18,9 @@ import (
 	"github.com/seonchak/seonchak/batch/internal/retryfailed"
 	"github.com/seonchak/seonchak/batch/internal/sweep"
 	"github.com/seonchak/seonchak/migrations"
+	"github.com/seonchak/seonchak/pkg/env"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
+	"github.com/seonchak/seonchak/pkg/mysqlstore"
 	"github.com/seonchak/seonchak/pkg/outbox"
 	"github.com/seonchak/seonchak/pkg/service"
 )
@@ -38,8 +41,15 @@ func (c *cli) migrateJob(ctx context.Context, s settings, shell service.Shell, f
 	if err != nil {
 		return err
 	}
+	store, err := mysqlstore.Open(s.DSN.Reveal(), mysqlstore.Options{MaxConns: 1, Logger: shell.Logger})
+	if err != nil {
+		return env.Mistakes{fmt.Errorf("MYSQL_DSN: %w", err)}
+	}
+	defer func() { _ = store.Close() }()
 	admin := kafkastream.NewAdmin(config)
 	defer admin.Close()
+	bar := c.progress("files")
+	defer bar.end()
 	job := migrate.New(admin, migrate.Options{
 		DSN:        s.DSN.Reveal(),
 		Migrations: migrations.FS,
@@ -48,9 +58,13 @@ func (c *cli) migrateJob(ctx context.Context, s settings, shell service.Shell, f
 		},
 		Group:     s.Group,
 		MayWeaken: !s.Production() || s.AllowWeakStores,
+		Progress:  bar.at,
 		Logger:    shell.Logger,
 	})
-	r := runner{job: "migrate", flags: f, work: work(job.RunOnce), summary: shell.Stdout, logger: shell.Logger}
+	r := runner{
+		job: "migrate", runs: store, founds: true, flags: f, work: work(job.RunOnce),
+		summary: shell.Stdout, logger: shell.Logger,
+	}
 	return r.run(ctx)
 }
 
@@ -81,7 +95,7 @@ func (c *cli) sweepJob(ctx context.Context, s settings, shell service.Shell, f f
 		return err
 	}
 	defer all.close()
-	if err := all.warn(ctx, s, shell.Logger, all.stock, claims{all.admin}); err != nil {
+	if err := all.warn(ctx, s, shell.Logger, all.store, all.stock, claims{all.admin}); err != nil {
 		return err
 	}
 	producer := kafkastream.NewProducer(all.kafka, kafkastream.ClaimsTopic, publishInFlight)
@@ -89,7 +103,7 @@ func (c *cli) sweepJob(ctx context.Context, s settings, shell service.Shell, f f
 	bar := c.progress("campaigns")
 	defer bar.end()
 	job := sweep.New(all.store, outbox.New(all.stock, producer), sweep.Options{
-		OlderThan: f.olderThan, Progress: bar.add, Logger: shell.Logger,
+		OlderThan: f.olderThan, Progress: bar.at, Logger: shell.Logger,
 	})
 	r := runner{
 		job: "sweep", runs: all.store, flags: f, work: work(job.RunOnce),
@@ -111,10 +125,13 @@ func (c *cli) reconcileJob(ctx context.Context, s settings, shell service.Shell,
 		return err
 	}
 	defer all.close()
+	if err := all.warn(ctx, s, shell.Logger, all.store, all.stock, claims{all.admin}); err != nil {
+		return err
+	}
 	bar := c.progress("campaigns")
 	defer bar.end()
 	job := reconcile.New(all.store, all.stock, all.admin, reconcile.Options{
-		Group: s.Group, Topic: kafkastream.ClaimsTopic, Wait: f.wait, Now: time.Now, Progress: bar.add,
+		Group: s.Group, Topic: kafkastream.ClaimsTopic, Wait: f.wait, Now: time.Now, Progress: bar.at,
 	})
 	r := runner{
 		job: "reconcile", runs: all.store, flags: f, work: work(job.RunOnce),
@@ -133,7 +150,7 @@ func showReport(w io.Writer, report reconcile.Result, asJSON bool) error {
 	return encoder.Encode(report)
 }
 
-// progress is a bar for a person at a terminal, and nothing for cron.
+// progress is a bar for a person at a terminal, a spinner until a total is known, and nothing for cron.
 type progress struct{ bar *progressbar.ProgressBar }
 
 func (c *cli) progress(unit string) progress {
@@ -156,6 +173,18 @@ func (p progress) add(n int) {
 	if p.bar != nil {
 		_ = p.bar.Add(n) // a bar that cannot be drawn is no reason to stop
 	}
+}
+
+// at shows how far a job is that knows its total. A job that looks again begins again.
+func (p progress) at(done, total int) {
+	if p.bar == nil {
+		return
+	}
+	if p.bar.IsFinished() {
+		p.bar.Reset()
+	}
+	p.bar.ChangeMax(total)
+	_ = p.bar.Set(done) // as in add
 }
 
 func (p progress) end() {

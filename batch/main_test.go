@@ -109,6 +109,13 @@ func lastRun(t *testing.T, store *mysqlstore.Store, job string) (ok bool, summar
 	return ok, summary
 }
 
+func runsOf(t *testing.T, store *mysqlstore.Store, job string) (n int) {
+	t.Helper()
+	row := store.DB().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM batch_runs WHERE job = ?", job)
+	require.NoError(t, row.Scan(&n))
+	return n
+}
+
 func TestAllMistakesAreListed(t *testing.T) {
 	t.Parallel()
 	p := program("MYSQL_DSN=nonsense", "REDIS_URL=http://x", "KAFKA_BROKERS=nope", "KAFKA_REPLICATION_FACTOR=0", "LOG_LEVEL=loud")
@@ -192,13 +199,51 @@ func TestMigrate(t *testing.T) {
 	require.Equal(t, exitOK, p.run("migrate"), p.err.String())
 	require.Contains(t, p.out.String(), "migrate: migrations applied ")
 	require.NotContains(t, p.out.String(), "applied 0")
+	store := openStore(t, strings.TrimPrefix(environ[0], "MYSQL_DSN="))
+	ok, summary := lastRun(t, store, "migrate")
+	require.True(t, ok)
+	require.Contains(t, summary, `00001`)
 
 	p = program(environ...)
 	require.Equal(t, exitOK, p.run("migrate"), p.err.String())
 	require.Contains(t, p.out.String(), "migrate: migrations applied 0, topics created 0")
 
+	require.Equal(t, 2, runsOf(t, store, "migrate"))
+
 	p = program("MYSQL_DSN=root@tcp(127.0.0.1:1)/coupon", environ[2])
 	require.Equal(t, exitFailed, p.run("migrate"))
+	require.NotContains(t, p.err.String(), "record the run")
+}
+
+func TestAMigrationThatMadeTheSchemaAloneIsRecorded(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.EmptyDatabase(t)
+	p := program("MYSQL_DSN="+dsn, "KAFKA_BROKERS=127.0.0.1:1")
+
+	require.Equal(t, exitFailed, p.run("migrate", "--timeout", "20s"))
+
+	store := openStore(t, dsn)
+	ok, summary := lastRun(t, store, "migrate")
+	require.False(t, ok)
+	require.Contains(t, summary, "create topics")
+	require.Equal(t, 1, runsOf(t, store, "migrate"))
+}
+
+func TestEveryJobLooksAtTheStoresItUses(t *testing.T) {
+	t.Parallel()
+	_, environ := onStores(t)
+	require.Equal(t, exitOK, program(environ...).run("migrate"), "the topic is needed")
+	environ[1] = "REDIS_URL=" + testenv.PrivateRedis(t).URL // keeps nothing on disk
+	for _, job := range []string{"sweep", "reconcile"} {
+		p := program(environ...)
+		require.Equal(t, exitOK, p.run(job), p.err.String())
+		require.Contains(t, p.err.String(), "weak setting")
+
+		p = program(append(environ, "APP_ENV=production")...)
+		require.Equal(t, exitMisconfigured, p.run(job), p.err.String())
+		require.Contains(t, p.err.String(), "appendonly no")
+		require.Contains(t, p.err.String(), "topic coupon.claims")
+	}
 }
 
 func TestRetryFailed(t *testing.T) {

@@ -28,7 +28,8 @@ var errNotOK = errors.New("something is left to look at")
 // runner runs a job, once or on a schedule, and says how it went.
 type runner struct {
 	job     string
-	runs    runs // nil: not recorded
+	runs    runs
+	founds  bool // the run makes the table of runs where there is none, and is then recorded at its end
 	flags   flags
 	work    func(ctx context.Context) (outcome, error)
 	show    func(outcome) error // writes the result in full; nil: the summary says all
@@ -82,17 +83,23 @@ func (r runner) once(ctx context.Context) error {
 
 // begin writes down that the run began, and returns what writes down how it ended: also of one that is cut short.
 func (r runner) begin(ctx context.Context) (finish func(outcome, error) error, err error) {
-	if r.runs == nil {
-		return func(outcome, error) error { return nil }, nil
-	}
-	id, err := r.runs.StartRun(ctx, r.job)
-	if err != nil {
-		return nil, fmt.Errorf("record the run: %w", err)
+	id, missing := r.runs.StartRun(ctx, r.job)
+	if missing != nil && !r.founds {
+		return nil, fmt.Errorf("record the run: %w", missing)
 	}
 	return func(result outcome, failure error) error {
 		const bound = 5 * time.Second
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
 		defer cancel()
+		if missing != nil {
+			id, missing = r.runs.StartRun(ctx, r.job)
+		}
+		if missing != nil && failure != nil {
+			return nil // the run could not make the table: the exit code alone says it
+		}
+		if missing != nil {
+			return fmt.Errorf("record the run: %w", missing)
+		}
 		return wrap("record the run", r.runs.FinishRun(ctx, id, failure == nil, record(result, failure)))
 	}, nil
 }

@@ -273,11 +273,17 @@ install_packages() {
   "${as[@]}" apt-get update -qq >&2 || say 'services.sh: apt-get update failed'
   apt_install "${as[@]}" -- "$@" || pass "apt-get could not install $*"
 }
+# Debian starts a server when it is installed. We want the programs only, so a policy forbids it meanwhile.
 apt_install() { # <prefix...> -- <package...>
-  local as=()
+  local as=() policy=/usr/sbin/policy-rc.d ours='' code=0
   while [[ $1 != -- ]]; do as+=("$1") && shift; done
   shift
-  "${as[@]}" apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends "$@" >/dev/null 2>&1 9>&-
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as[@]}" tee "$policy" >/dev/null && "${as[@]}" chmod +x "$policy" && ours=1
+  fi
+  "${as[@]}" apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends "$@" >/dev/null 9>&- || code=$?
+  [[ -z $ours ]] || "${as[@]}" rm -f "$policy"
+  return "$code"
 }
 need() { # <program> <package>
   have "$1" || install_packages "$2" && have "$1"
@@ -465,7 +471,8 @@ given_but_silent() { # <store> <url>
   pass "$(variable_for "$1") does not answer"
 }
 
-compose() { docker compose -f "$ROOT/docker-compose.yml" "$@" 9>&-; }
+# The file asks for the secret of the api-server, whichever services are meant.
+compose() { JWT_HMAC_SECRET=${JWT_HMAC_SECRET:-none-for-the-stores} docker compose -f "$ROOT/docker-compose.yml" "$@" 9>&-; }
 try_docker() {
   local store=$1 port running version deadline=$((SECONDS + 90))
   have docker && timeout 5 docker info >/dev/null 2>&1 || pass 'no docker engine answers' || return

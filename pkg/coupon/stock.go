@@ -26,6 +26,8 @@ type Totals struct {
 	LiveEvents int64 // places kept for failed events: one for each (user, n) that has a live one and no row
 	Failed     map[FailureStatus]int64
 
+	LastClaimedAt time.Time // of the highest serial; zero without a row
+
 	OldestPending time.Time // when the oldest failed event that is due to batch was kept; zero when there is none
 }
 

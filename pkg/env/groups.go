@@ -20,7 +20,7 @@ type Process struct {
 	AllowWeakStores bool   `env:"ALLOW_WEAK_STORES" envDefault:"0" doc:"1 = only warn of weak store settings in production, for managed stores that promise durability otherwise"`
 	LogLevel        string `env:"LOG_LEVEL" envDefault:"info" doc:"least level that is logged: debug, info, warn or error"`
 	LogFormat       string `env:"LOG_FORMAT" envDefault:"json" doc:"json or text"`
-	OTLPEndpoint    URL    `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"URL of an OTLP collector for traces; not set = no tracing"`
+	OTLPEndpoint    URL    `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"URL of an OTLP collector for traces; this version sends none yet"`
 }
 
 // Validate returns the mistakes of the group.

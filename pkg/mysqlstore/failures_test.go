@@ -158,12 +158,14 @@ func TestTotalsCountAPlaceOnce(t *testing.T) {
 	again.Claim.Serial = 9 // of the same user's same coupon
 	require.NoError(t, b.Park(t.Context(), append(events, again)))
 	require.EqualValues(t, 5, b.totals("once").Live(), "u0 to u3 and u5")
+	require.Zero(t, b.totals("once").LastClaimedAt)
 
 	b.issued("once", delivery(events[0].Claim), delivery(events[1].Claim))
 
 	totals := b.totals("once")
 	require.EqualValues(t, 2, totals.Rows)
 	require.EqualValues(t, 2, totals.Issued)
+	require.Equal(t, events[1].Claim.ClaimedAt.UTC(), totals.LastClaimedAt.UTC())
 	require.EqualValues(t, 3, totals.Live(), "u2, u3 and u5")
 	require.Equal(t, map[coupon.FailureStatus]int64{
 		coupon.FailurePending: 5, coupon.FailureParked: 1, coupon.FailureDead: 1,

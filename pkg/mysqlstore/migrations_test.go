@@ -2,9 +2,6 @@ package mysqlstore
 
 import (
 	"database/sql"
-	"os"
-	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -51,13 +48,8 @@ func TestMigrationsKilledHalfway(t *testing.T) {
 
 func emptyDatabase(t *testing.T) (*sql.DB, *goose.Provider) {
 	t.Helper()
-	config, err := mysql.ParseDSN(testenv.EmptyDatabase(t))
+	dsn := testenv.EmptyDatabase(t)
+	config, err := mysql.ParseDSN(dsn)
 	require.NoError(t, err)
-	config.ParseTime = true
-	db := openPlain(t, config)
-	_, file, _, _ := runtime.Caller(0)
-	files := os.DirFS(filepath.Join(filepath.Dir(file), "..", "..", "migrations"))
-	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
-	require.NoError(t, err)
-	return db, provider
+	return openPlain(t, config), testenv.Migrations(t, dsn)
 }

@@ -35,9 +35,11 @@ func (s *Store) FinishRun(ctx context.Context, id int64, ok bool, summary []byte
 func (s *Store) Totals(ctx context.Context, campaign string) (coupon.Totals, error) {
 	var row struct {
 		ID, Issued, LimitCount, Rows, Live int64
+		LastClaimedAt                      *time.Time
 	}
 	found, err := s.read(ctx, "count coupons", &row, `SELECT c.id, c.issued, c.limit_count,
 		(SELECT COUNT(*) FROM coupons p WHERE p.campaign_id = c.id) AS `+"`rows`"+`,
+		(SELECT p.claimed_at FROM coupons p WHERE p.campaign_id = c.id ORDER BY p.serial DESC LIMIT 1) AS last_claimed_at,
 		(`+countKept+` f.campaign_id = c.id) AS live FROM campaigns c WHERE c.slug = ?`, campaign)
 	if err != nil {
 		return coupon.Totals{}, err
@@ -47,7 +49,7 @@ func (s *Store) Totals(ctx context.Context, campaign string) (coupon.Totals, err
 	}
 	totals := coupon.Totals{
 		Rows: row.Rows, Issued: row.Issued, Limit: row.LimitCount, LiveEvents: row.Live,
-		Failed: map[coupon.FailureStatus]int64{},
+		LastClaimedAt: value(row.LastClaimedAt), Failed: map[coupon.FailureStatus]int64{},
 	}
 	return totals, s.countFailures(ctx, row.ID, &totals)
 }

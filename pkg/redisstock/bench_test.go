@@ -20,7 +20,7 @@ const (
 	callers      = 512
 	claimsACall  = 60 // claims of each caller in one round
 	coalesceTo   = 128
-	workers      = 2
+	workers      = 1 // as the api-server has it: one call at a time keeps the order of arrival
 	claimsARound = callers * claimsACall
 )
 

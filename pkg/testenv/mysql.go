@@ -16,23 +16,29 @@ import (
 func MySQL(tb testing.TB) string {
 	tb.Helper()
 	dsn := EmptyDatabase(tb)
+	if _, err := Migrations(tb, dsn).Up(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	return dsn
+}
+
+// Migrations returns the migrations of the repository over a database.
+func Migrations(tb testing.TB, dsn string) *goose.Provider {
+	tb.Helper()
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	config.ParseTime = true
 	db := open(tb, config)
-	defer func() { _ = db.Close() }()
+	tb.Cleanup(func() { _ = db.Close() })
 	_, file, _, _ := runtime.Caller(0)
 	files := os.DirFS(filepath.Join(filepath.Dir(file), "..", "..", "migrations"))
 	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := provider.Up(context.Background()); err != nil {
-		tb.Fatal(err)
-	}
-	return dsn
+	return provider
 }
 
 // EmptyDatabase returns the DSN of a fresh database without tables, dropped when the test ends.

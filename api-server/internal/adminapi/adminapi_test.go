@@ -188,7 +188,12 @@ func TestStats(t *testing.T) {
 	} {
 		require.InDelta(t, want, s[field], 0, field)
 	}
-	require.Equal(t, "sold_out", s["state"])
+	require.Equal(t, "open", s["state"])
+	require.Nil(t, s["sold_out_at"], "three of its coupons are not rows yet")
+
+	f.stats.Totals.Rows, f.stats.Totals.LastClaimedAt = 1000, time.UnixMilli(1764558000021)
+	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")
+	require.Equal(t, "2025-12-01T03:00:00.021Z", s["sold_out_at"])
 
 	f.stats.Level, f.stats.Backlog = coupon.Level{}, nil
 	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")

@@ -13,7 +13,7 @@ import (
 )
 
 // statsShown is a campaign's numbers. Those Redis or Kafka could not tell are null; refused, rate and apply_ms are of
-// the server that answers.
+// the server that answers; sold_out_at is when the last coupon was claimed, once all are rows.
 type statsShown struct {
 	CampaignID string           `json:"campaign_id"`
 	AsOf       httpapi.Time     `json:"as_of"`
@@ -31,6 +31,7 @@ type statsShown struct {
 	Failures   failuresShown    `json:"failed_events"`
 	Epoch      int64            `json:"epoch"`
 	State      string           `json:"state"`
+	SoldOutAt  *httpapi.Time    `json:"sold_out_at"`
 }
 
 type rateShown struct {
@@ -64,7 +65,7 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 	out := statsShown{
 		CampaignID: s.Campaign.ID, AsOf: httpapi.Time(s.AsOf), Limit: s.Campaign.Limit, Issued: s.Totals.Rows,
 		Failed: live, Refused: t.Refused, Lag: s.Backlog, Epoch: s.Campaign.Epoch,
-		State: string(s.Campaign.Availability(s.AsOf, s.Level.Last)),
+		State: stateOf(s.Campaign),
 		Rate:  rateShown{Applies: t.AppliesPerS, Issued: t.IssuedPerS},
 		ApplyMS: latencyShown{
 			P50: float64(t.P50) / float64(time.Millisecond),
@@ -74,6 +75,10 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 			Pending: s.Totals.Failed[coupon.FailurePending] + s.Totals.Failed[coupon.FailureLeased],
 			Parked:  s.Totals.Failed[coupon.FailureParked],
 		},
+	}
+	if s.Totals.Rows >= s.Campaign.Limit && !s.Totals.LastClaimedAt.IsZero() {
+		at := httpapi.Time(s.Totals.LastClaimedAt)
+		out.SoldOutAt = &at
 	}
 	if !s.Totals.OldestPending.IsZero() {
 		out.Failures.OldestAge = max(0, s.AsOf.Sub(s.Totals.OldestPending).Seconds())
@@ -85,4 +90,12 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 		out.Claimed, out.Pending, out.InFlight, out.Remaining = &claimed, &s.Level.Pending, &inFlight, &remaining
 	}
 	return out
+}
+
+// stateOf is the campaign as Redis is told of it: open, paused or closed; draft before it is opened.
+func stateOf(c coupon.Campaign) string {
+	if c.Status == coupon.CampaignDraft {
+		return string(coupon.CampaignDraft)
+	}
+	return string(c.Document().State)
 }

@@ -148,6 +148,7 @@ func TestBadInput(t *testing.T) {
 		{"not whole", "POST", applyPath, `{"n":1.5}`, "u", 400, "malformed_request", "/n"},
 		{"n below one", "POST", applyPath, `{"n":0}`, "u", 400, "malformed_request", "/n"},
 		{"unknown field", "POST", applyPath, `{"user_id":"x"}`, "u", 400, "malformed_request", "/user_id"},
+		{"unknown field with a slash", "POST", applyPath, `{"a/b~c":1}`, "u", 400, "malformed_request", "/a~1b~0c"},
 		{"two values", "POST", applyPath, `{"n":1}{"n":2}`, "u", 400, "malformed_request", ""},
 		{"body too large", "POST", applyPath, `{"n":1` + strings.Repeat(" ", maxBody) + `}`, "u", 413, "payload_too_large", ""},
 		{"too large after the value", "POST", applyPath, `{"n":1}` + strings.Repeat(" ", maxBody), "u", 413, "payload_too_large", ""},

@@ -65,7 +65,7 @@ func checkFields(body []byte, v any) error {
 		unused, exists := known[field]
 		switch {
 		case !exists:
-			return malformed("/"+field, "unknown_field", "unknown field")
+			return malformed(pointerTo(field), "unknown_field", "unknown field")
 		case !unused:
 			return malformed("/"+field, "duplicate_field", "is given twice")
 		}
@@ -74,6 +74,24 @@ func checkFields(body []byte, v any) error {
 		_ = decoder.Decode(&value)
 	}
 	return nil
+}
+
+// pointerTo escapes a name of the caller's choosing as RFC 6901 wants it.
+func pointerTo(field string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
+}
+
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	default:
+		return "an object"
+	}
 }
 
 func fieldsOf(v any) map[string]bool {
@@ -103,13 +121,13 @@ func readError(err error) error {
 	case tooLarge(err):
 		return errTooLarge
 	case errors.As(err, &wrongType):
-		return malformed("/"+strings.ReplaceAll(wrongType.Field, ".", "/"), "wrong_type", "is not a "+wrongType.Type.String())
+		return malformed("/"+strings.ReplaceAll(wrongType.Field, ".", "/"), "wrong_type", "is not "+kindOf(wrongType.Type))
 	case errors.As(err, &wrongTime):
 		return malformed("", "invalid_time", "a time must be RFC 3339: "+strconv.Quote(wrongTime.Value))
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name, _ := strconv.Unquote(field)
-		return malformed("/"+name, "unknown_field", "unknown field")
+		return malformed(pointerTo(name), "unknown_field", "unknown field")
 	}
 	return malformed("", "unreadable", "the body cannot be read")
 }

@@ -21,7 +21,6 @@ const (
 	codeNotFound         coupon.Code = "not_found"
 	codeMethodNotAllowed coupon.Code = "method_not_allowed"
 	codePayloadTooLarge  coupon.Code = "payload_too_large"
-	codeRateLimited      coupon.Code = "rate_limited"
 	codeInternal         coupon.Code = "internal_error"
 )
 
@@ -50,7 +49,6 @@ var problemKinds = map[coupon.Code]problemKind{
 	codeNotFound:                  {404, "없는 주소입니다", "No such resource"},
 	codeMethodNotAllowed:          {405, "허용되지 않는 메서드입니다", "Method not allowed"},
 	codePayloadTooLarge:           {413, "본문이 너무 큽니다", "The body is too large"},
-	codeRateLimited:               {429, "요청이 너무 잦습니다", "Too many requests"},
 	codeInternal:                  {500, "서버 오류입니다. 다시 시도해도 안전합니다", "Internal error; it is safe to try again"},
 }
 
@@ -129,7 +127,7 @@ func setRetryAfter(c *gin.Context, status int, startsAt time.Time) {
 	switch {
 	case !startsAt.IsZero():
 		c.Header("Retry-After", strconv.Itoa(max(1, int(time.Until(startsAt).Seconds()+1))))
-	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests:
+	case status == http.StatusServiceUnavailable:
 		c.Header("Retry-After", strconv.Itoa(1+rand.IntN(3)))
 	}
 }

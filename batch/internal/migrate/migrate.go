@@ -24,8 +24,9 @@ type Options struct {
 	DSN        string
 	Migrations fs.FS // goose's SQL files, at its root
 	Topics     []kafkastream.TopicSpec
-	Group      string // the consumers'
-	MayWeaken  bool   // make a topic with fewer copies of a record than asked for where there are too few brokers
+	Group      string                // the consumers'
+	MayWeaken  bool                  // make a topic with fewer copies of a record than asked for where there are too few brokers
+	Progress   func(done, total int) // in files
 	Logger     *slog.Logger
 }
 
@@ -59,9 +60,8 @@ func (r Result) Summary() string {
 }
 
 // RunOnce does what is missing, and nothing when nothing is. Two at once both succeed: one waits for the other's lock.
-// The topics are made even when the schema could not be, and the error then names both. Cut short, or
-// killed between two files, the next run goes on where this one ended; killed inside a file, what that file had made is
-// there, and the next run's error names it.
+// The topics are made even when the schema could not be, and the error then names both. Cut short or killed, the next run
+// goes on where this one ended: a file that was not recorded is run again, and what it had made stays as it is.
 func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 	var result Result
 	schema := j.schema(ctx, &result)
@@ -85,7 +85,7 @@ func (j *Job) schema(ctx context.Context, result *Result) error {
 		result.Database = config.DBName
 		j.Logger.Info("database created", "database", config.DBName)
 	}
-	result.Migrations, err = upgrade(ctx, config, j.Migrations)
+	result.Migrations, err = j.upgrade(ctx, config)
 	for _, file := range result.Migrations {
 		j.Logger.Info("migration applied", "file", file)
 	}

@@ -61,6 +61,7 @@ func (b *bundle) job(replicas int) *Job {
 		Topics:    []kafkastream.TopicSpec{{Name: b.topic, Partitions: 2, Replication: replicas}},
 		Group:     testenv.Group(),
 		MayWeaken: true,
+		Progress:  func(int, int) {},
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 }
@@ -84,9 +85,16 @@ func files(t *testing.T) int {
 func TestMigrateTwice(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	job := b.job(1)
+	seen := 0
+	job.Progress = func(done, total int) {
+		seen++
+		require.Equal(t, []int{seen, files(t)}, []int{done, total})
+	}
 
-	first, err := b.job(1).RunOnce(t.Context())
+	first, err := job.RunOnce(t.Context())
 	require.NoError(t, err)
+	require.Equal(t, files(t), seen)
 	require.Equal(t, b.config.DBName, first.Database)
 	require.Len(t, first.Migrations, files(t))
 	require.Equal(t, []string{b.topic}, first.Topics)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
@@ -15,7 +14,7 @@ import (
 const lockWait = 2
 
 // upgrade applies the migrations the database lacks, and returns their files.
-func upgrade(ctx context.Context, config *mysql.Config, files fs.FS) ([]string, error) {
+func (j *Job) upgrade(ctx context.Context, config *mysql.Config) ([]string, error) {
 	db, err := open(config)
 	if err != nil {
 		return nil, err
@@ -26,16 +25,20 @@ func upgrade(ctx context.Context, config *mysql.Config, files fs.FS) ([]string, 
 		return nil, err
 	}
 	defer func() { _ = session.Close() }()
-	provider, err := goose.NewProvider(goose.DialectMySQL, db, files)
+	provider, err := goose.NewProvider(goose.DialectMySQL, db, j.Migrations)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
-	return eachFile(ctx, provider)
+	return j.eachFile(ctx, provider)
 }
 
-// eachFile stops between two files only: the servers cannot take DDL back, so half a file would stand in the way of the
-// next run.
-func eachFile(ctx context.Context, provider *goose.Provider) (applied []string, err error) {
+// eachFile stops between two files only: the servers cannot take DDL back. A file that a kill left unrecorded is simply run
+// again, as every statement of it is a CREATE TABLE IF NOT EXISTS.
+func (j *Job) eachFile(ctx context.Context, provider *goose.Provider) (applied []string, err error) {
+	pending, err := count(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
 	for ctx.Err() == nil {
 		result, err := provider.UpByOne(context.WithoutCancel(ctx))
 		if errors.Is(err, goose.ErrNoNextVersion) {
@@ -45,8 +48,20 @@ func eachFile(ctx context.Context, provider *goose.Provider) (applied []string, 
 			return applied, fmt.Errorf("apply the migrations: %w", err)
 		}
 		applied = append(applied, result.Source.Path)
+		j.Progress(len(applied), pending)
 	}
 	return applied, fmt.Errorf("cut short: %w", ctx.Err())
+}
+
+// count returns how many files are still to be applied.
+func count(ctx context.Context, provider *goose.Provider) (pending int, err error) {
+	all, err := provider.Status(context.WithoutCancel(ctx)) // makes goose's own table where there is none
+	for _, file := range all {
+		if file.State == goose.StatePending {
+			pending++
+		}
+	}
+	return pending, wrap("look for new migrations", err)
 }
 
 // lock waits until no other run migrates this database, and returns the session that holds the lock. A run that is killed

@@ -39,7 +39,7 @@ type Options struct {
 	Group, Topic string
 	Wait         time.Duration // how long work on its way may take to arrive; after it, it is a difference
 	Now          func() time.Time
-	Progress     func(campaigns int)
+	Progress     func(done, total int) // in campaigns, of each look
 }
 
 // Job compares the stores.
@@ -98,22 +98,34 @@ func (j *Job) look(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	result.Lag = lag
+	all, err := j.list(ctx)
+	if err != nil {
+		return result, fmt.Errorf("list campaigns: %w", err)
+	}
+	for i, c := range all {
+		if err := ctx.Err(); err != nil {
+			return result, fmt.Errorf("cut short: %w", err)
+		}
+		result.Campaigns = append(result.Campaigns, j.campaign(ctx, c))
+		j.Progress(i+1, len(all))
+	}
+	return result, nil
+}
+
+// list returns every campaign that is not a draft.
+func (j *Job) list(ctx context.Context) (all []coupon.Campaign, err error) {
 	for after := ""; ; {
 		found, err := j.record.Campaigns(ctx, after, page)
 		if err != nil {
-			return result, fmt.Errorf("list campaigns: %w", err)
+			return nil, err
 		}
 		for _, c := range found {
-			if err := ctx.Err(); err != nil {
-				return result, fmt.Errorf("cut short: %w", err)
-			}
 			if c.Status != coupon.CampaignDraft {
-				result.Campaigns = append(result.Campaigns, j.campaign(ctx, c))
-				j.Progress(1)
+				all = append(all, c)
 			}
 		}
 		if len(found) < page {
-			return result, nil
+			return all, nil
 		}
 		after = found[len(found)-1].ID
 	}

@@ -252,7 +252,7 @@ func TestAWaitEndsWhenNothingIsOnItsWay(t *testing.T) {
 	job := b.job(time.Minute)
 	looked := make(chan struct{})
 	once := sync.OnceFunc(func() { close(looked) })
-	job.Progress = func(int) { once() }
+	job.Progress = func(int, int) { once() }
 	go func() {
 		<-looked
 		b.issue(claims)

@@ -140,7 +140,7 @@ func (b *bundle) admin() *kafkastream.Admin {
 
 func (b *bundle) job(wait time.Duration) *Job {
 	return New(b.store, b.stock, b.admin(), Options{
-		Group: b.group, Topic: b.topic, Wait: wait, Now: time.Now, Progress: func(int) {},
+		Group: b.group, Topic: b.topic, Wait: wait, Now: time.Now, Progress: func(int, int) {},
 	})
 }
 

@@ -28,8 +28,8 @@ type sweeper interface {
 
 // Options are what a run takes from outside. Every field must be set.
 type Options struct {
-	OlderThan time.Duration // claims younger than this are left to the api-servers; at least FirstDue
-	Progress  func(campaigns int)
+	OlderThan time.Duration         // claims younger than this are left to the api-servers; at least FirstDue
+	Progress  func(done, total int) // in campaigns
 	Logger    *slog.Logger
 }
 
@@ -66,34 +66,44 @@ func (r Result) Summary() string {
 // claims by their leases; what both publish is one row and one duplicate.
 func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 	var result Result
+	all, err := j.list(ctx)
+	if err != nil {
+		return result, fmt.Errorf("list campaigns: %w", err)
+	}
+	for i, c := range all {
+		if err := ctx.Err(); err != nil {
+			return result, fmt.Errorf("cut short: %w", err)
+		}
+		j.sweep(ctx, c, &result)
+		j.Progress(i+1, len(all))
+	}
+	return result, nil
+}
+
+// list returns the campaigns that may have pending claims: no draft, and no epoch whose serials MySQL gives out itself.
+func (j *Job) list(ctx context.Context) (all []coupon.Campaign, err error) {
 	for after := ""; ; {
 		found, err := j.campaigns.Campaigns(ctx, after, page)
 		if err != nil {
-			return result, fmt.Errorf("list campaigns: %w", err)
+			return nil, err
 		}
 		for _, c := range found {
-			if err := ctx.Err(); err != nil {
-				return result, fmt.Errorf("cut short: %w", err)
+			if c.Status != coupon.CampaignDraft && c.Epoch > 0 && c.Mode == coupon.ModeRedis {
+				all = append(all, c)
 			}
-			j.sweep(ctx, c, &result)
 		}
 		if len(found) < page {
-			return result, nil
+			return all, nil
 		}
 		after = found[len(found)-1].ID
 	}
 }
 
-// sweep leaves out what has no pending claims: a draft, and an epoch whose serials MySQL gives out itself.
 func (j *Job) sweep(ctx context.Context, c coupon.Campaign, result *Result) {
-	if c.Status == coupon.CampaignDraft || c.Epoch == 0 || c.Mode != coupon.ModeRedis {
-		return
-	}
 	swept, err := j.sweeper.Sweep(ctx, c.ID, c.Epoch, j.OlderThan-FirstDue)
 	result.Campaigns++
 	result.Taken += swept.Taken
 	result.Published += swept.Published
-	j.Progress(1)
 	if err == nil {
 		return
 	}

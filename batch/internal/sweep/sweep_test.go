@@ -57,7 +57,7 @@ func (b *bundle) jobAt(kafka kafkastream.Config, olderThan time.Duration) *Job {
 		_ = producer.Close(ctx)
 	})
 	return New(b.store, outbox.New(b.stock, producer), Options{
-		OlderThan: olderThan, Progress: func(int) {}, Logger: slog.New(slog.DiscardHandler),
+		OlderThan: olderThan, Progress: func(int, int) {}, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -145,9 +145,14 @@ func TestEveryPendingClaimIsPublished(t *testing.T) {
 	b.age(one)
 	b.age(two)
 
-	result, err := b.job(5 * time.Second).RunOnce(t.Context())
+	job := b.job(5 * time.Second)
+	var seen [][2]int
+	job.Progress = func(done, total int) { seen = append(seen, [2]int{done, total}) }
+
+	result, err := job.RunOnce(t.Context())
 
 	require.NoError(t, err)
+	require.Equal(t, [][2]int{{1, 2}, {2, 2}}, seen)
 	require.Equal(t, Result{Campaigns: 2, Taken: first + second, Published: first + second}, result)
 	require.True(t, result.OK())
 	require.Zero(t, b.pending(one)+b.pending(two))
