@@ -315,7 +315,7 @@ fetch_jars() {
   local part=$JARS.part.$$
   [[ ${SEONCHAK_INSTALL:-1} != 0 ]] || return
   say "services.sh: fetching the Kafka jars with Maven (once; 54 MB)"
-  mvn -q -B -f "$ROOT/tools/kafka/pom.xml" dependency:copy-dependencies \
+  mvn -q -B -Dstyle.color=never -f "$ROOT/tools/kafka/pom.xml" dependency:copy-dependencies \
     -DoutputDirectory="$part" -DincludeScope=runtime >&2 9>&- && mv -T "$part" "$JARS" && return
   rm -rf "$part"
   [[ -d $JARS ]] # another run may have been faster
