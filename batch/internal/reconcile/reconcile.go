@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seonchak/seonchak/batch/internal/campaigns"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
 	"github.com/seonchak/seonchak/pkg/redisstock"
 )
 
-const (
-	page = 200
-	// pause is how long a run that waits for rest lets pass between two looks.
-	pause = 500 * time.Millisecond
-)
+// pause is how long a run that waits for rest lets pass between two looks.
+const pause = 500 * time.Millisecond
 
 // record is what MySQL holds. Campaigns lists by id, those after the given one.
 type record interface {
@@ -98,7 +96,7 @@ func (j *Job) look(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	result.Lag = lag
-	all, err := j.list(ctx)
+	all, err := campaigns.Where(ctx, j.record, opened)
 	if err != nil {
 		return result, fmt.Errorf("list campaigns: %w", err)
 	}
@@ -112,24 +110,8 @@ func (j *Job) look(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// list returns every campaign that is not a draft.
-func (j *Job) list(ctx context.Context) (all []coupon.Campaign, err error) {
-	for after := ""; ; {
-		found, err := j.record.Campaigns(ctx, after, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range found {
-			if c.Status != coupon.CampaignDraft {
-				all = append(all, c)
-			}
-		}
-		if len(found) < page {
-			return all, nil
-		}
-		after = found[len(found)-1].ID
-	}
-}
+// opened leaves out drafts: no store but MySQL knows of them.
+func opened(c coupon.Campaign) bool { return c.Status != coupon.CampaignDraft }
 
 func (j *Job) lag(ctx context.Context) (int64, error) {
 	partitions, err := j.log.Lag(ctx, j.Group, j.Topic)

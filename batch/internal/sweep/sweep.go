@@ -7,19 +7,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seonchak/seonchak/batch/internal/campaigns"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/outbox"
 )
 
 // FirstDue is how old a pending claim is when it first falls due for a sweep, as the claim script sets it.
 const FirstDue = 2 * time.Second
-
-const page = 200
-
-// campaigns lists campaigns by id, those after the given one.
-type campaigns interface {
-	Campaigns(ctx context.Context, after string, limit int) ([]coupon.Campaign, error)
-}
 
 // sweeper publishes the pending claims of one epoch and forgets what the log acknowledged.
 type sweeper interface {
@@ -35,14 +29,14 @@ type Options struct {
 
 // Job sweeps every campaign.
 type Job struct {
-	campaigns campaigns
+	campaigns campaigns.Source
 	sweeper   sweeper
 	Options
 }
 
 // New returns a Job over the record and the outbox.
-func New(campaigns campaigns, sweeper sweeper, options Options) *Job {
-	return &Job{campaigns: campaigns, sweeper: sweeper, Options: options}
+func New(source campaigns.Source, sweeper sweeper, options Options) *Job {
+	return &Job{campaigns: source, sweeper: sweeper, Options: options}
 }
 
 // Result counts what a run did.
@@ -81,22 +75,10 @@ func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 }
 
 // list returns the campaigns that may have pending claims: no draft, and no epoch whose serials MySQL gives out itself.
-func (j *Job) list(ctx context.Context) (all []coupon.Campaign, err error) {
-	for after := ""; ; {
-		found, err := j.campaigns.Campaigns(ctx, after, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range found {
-			if c.Status != coupon.CampaignDraft && c.Epoch > 0 && c.Mode == coupon.ModeRedis {
-				all = append(all, c)
-			}
-		}
-		if len(found) < page {
-			return all, nil
-		}
-		after = found[len(found)-1].ID
-	}
+func (j *Job) list(ctx context.Context) ([]coupon.Campaign, error) {
+	return campaigns.Where(ctx, j.campaigns, func(c coupon.Campaign) bool {
+		return c.Status != coupon.CampaignDraft && c.Epoch > 0 && c.Mode == coupon.ModeRedis
+	})
 }
 
 func (j *Job) sweep(ctx context.Context, c coupon.Campaign, result *Result) {
