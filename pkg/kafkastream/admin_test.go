@@ -1,6 +1,7 @@
 package kafkastream
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -184,4 +185,17 @@ func TestBarrierGivesUpWithItsContext(t *testing.T) {
 	_, err := NewAdmin(through.config()).Barrier(ctx, "any", "fence-7")
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 	require.Less(t, time.Since(begin), 2*time.Second)
+}
+
+func TestMovedTellsAChangeOfBrokersFromATrouble(t *testing.T) {
+	t.Parallel()
+	for _, code := range []kafka.Error{
+		kafka.NotCoordinatorForGroup, kafka.GroupCoordinatorNotAvailable, kafka.GroupLoadInProgress,
+		kafka.NotLeaderForPartition, kafka.LeaderNotAvailable,
+	} {
+		require.True(t, moved(coupon.Unavailable("offsets", code)), code.Title())
+	}
+	require.False(t, moved(nil))
+	require.False(t, moved(context.DeadlineExceeded))
+	require.False(t, moved(coupon.Unavailable("offsets", kafka.GroupAuthorizationFailed)))
 }

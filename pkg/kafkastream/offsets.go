@@ -37,9 +37,40 @@ func TotalLag(partitions []PartitionLag) (total int64) {
 	return total
 }
 
+// settling is how long a question is asked again while brokers say that somebody else is in charge now: right after a
+// topic or the first group of a cluster came to be, and while leaders move.
+const settling = 5 * time.Second
+
 // Lag returns where the group is with each partition of a topic, in order. The offsets of the group are read before the
 // ends of the log, so the lag is never less than it was at the call.
 func (a *Admin) Lag(ctx context.Context, group, topic string) ([]PartitionLag, error) {
+	for deadline := time.Now().Add(settling); ; {
+		lags, err := a.lag(ctx, group, topic)
+		if !moved(err) || time.Now().After(deadline) {
+			return lags, err
+		}
+		if rest(ctx, shortestPause); ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// moved reports whether a broker refused because another one is, or will soon be, in charge.
+func moved(err error) bool {
+	var code kafka.Error
+	if !errors.As(err, &code) {
+		return false
+	}
+	switch code {
+	case kafka.NotCoordinatorForGroup, kafka.GroupCoordinatorNotAvailable, kafka.GroupLoadInProgress,
+		kafka.NotLeaderForPartition, kafka.LeaderNotAvailable:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *Admin) lag(ctx context.Context, group, topic string) ([]PartitionLag, error) {
 	partitions, err := metadataOf(ctx, a.client, topic)
 	if err != nil {
 		return nil, coupon.Unavailable("lag of "+group, err)
