@@ -116,11 +116,25 @@ type Campaign struct {
 	Hi         int64 // highest serial the servers may expect
 	HiWanted   int64 // highest serial Redis may give out; never above Hi
 	Seal       string
+	NextSerial int64 // in mode sql, the next serial to give out
+	Lowering   int64 // places an open wish to lower the limit takes; 0 without one
+
+	FenceWanted int64     // the epoch somebody asked to end; 0 when nobody did
+	EpochSince  time.Time // the last step of Epoch or EpochState, by the database's clock; zero before the first opening
 
 	Version   int64
 	CreatedAt time.Time
 	UpdatedAt time.Time
 }
+
+// EpochRef names one epoch of one campaign.
+type EpochRef struct {
+	Campaign string
+	Epoch    int64
+}
+
+// Ref names the campaign's current epoch.
+func (c *Campaign) Ref() EpochRef { return EpochRef{Campaign: c.ID, Epoch: c.Epoch} }
 
 // Availability is what a user sees of a campaign.
 type Availability string

@@ -20,6 +20,11 @@ const (
 	CodeClaimNotFound      Code = "claim_not_found"
 	CodeInvalidTransition  Code = "invalid_transition"
 	CodeValidationFailed   Code = "validation_failed"
+	CodeClaimNotFinal      Code = "claim_not_final"
+	CodeAlreadyRedeemed    Code = "coupon_already_redeemed"
+	CodeLimitBelowClaimed  Code = "limit_below_claimed"
+	CodeAdjusting          Code = "adjustment_in_progress"
+	CodeVersionMismatch    Code = "precondition_failed"
 	CodeOverloaded         Code = "overloaded"
 	CodeUnavailable        Code = "issuance_unavailable"
 )

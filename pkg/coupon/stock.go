@@ -8,7 +8,34 @@ type Level struct {
 	Last      int64 // the last serial given out
 	Pending   int64 // claims not yet acknowledged by the log
 	OldestDue time.Time
+	Epoch     int64 // of the document Redis holds; 0 without one
 	Version   int64 // of the document Redis holds; 0 without one
+}
+
+// Health is what a look at a campaign's claim state found.
+type Health struct {
+	State HealthState
+	Why   string // words for the log; "" of Sound
+}
+
+// HealthState says whether claim state can be trusted.
+type HealthState uint8
+
+// What a look may find. Only a lost state needs a fence.
+const (
+	Unreachable HealthState = iota // Redis did not answer: nothing is known
+	Sound                          // open at the campaign's epoch, sealed, and the keys agree
+	Unopened                       // the keys of the epoch are loaded and no document of it is there: Open finishes it
+	Lost                           // restarted, replaced, rewound, flushed or damaged: it can never be trusted again
+)
+
+// Settled is what became of a claim that was issued while its user waits: in mode sql, or past a log that is away.
+type Settled struct {
+	// Verdict is Granted for a row that is new and Held for a claim that was there before, or a refusal. WrongEpoch says
+	// that nothing was written: the epoch is not open under that number and mode.
+	Verdict Verdict
+	Coupon  *Coupon     // of Granted, and of Held once it is a row
+	Status  ClaimStatus // of Granted and Held: issued with a Coupon, else pending or failed
 }
 
 // Pushed is what Redis holds after a document was pushed to it, applied or not.
