@@ -48,6 +48,40 @@ func benchmarkIssue(b *testing.B, size int) {
 	b.ReportMetric(plain.Seconds()/issuing.Seconds(), "ratio")
 }
 
+// Direct in mode sql against the same plain INSERT: what a campaign grants while Redis is away, one batch after another.
+func BenchmarkDirect(b *testing.B) {
+	const size = 128
+	s := setup(b)
+	epoch := s.sells("bench", 100_000_000).Epoch
+	s.mustExec("CREATE TABLE plain LIKE coupons")
+	var granting, plain time.Duration
+	serial := int64(0)
+	for b.Loop() {
+		wishes := make([]coupon.Claim, size)
+		batch := make([]coupon.Delivery, size)
+		for i := range wishes {
+			serial++
+			user := fmt.Sprintf("user-%08d", serial*2654435761%100_000_000)
+			wishes[i], batch[i] = wish("bench", user, 1), delivery(claimOf("bench", user, 1, 1, serial))
+		}
+		args := plainArgs(b, batch)
+
+		began := time.Now()
+		_, err := s.Direct(b.Context(), "bench", epoch, wishes)
+		granting += time.Since(began)
+		require.NoError(b, err)
+
+		began = time.Now()
+		s.plainInsert(size, args)
+		plain += time.Since(began)
+	}
+	require.EqualValues(b, b.N*size, s.totals("bench").Issued)
+	rows := float64(b.N * size)
+	b.ReportMetric(rows/granting.Seconds(), "grants/s")
+	b.ReportMetric(rows/plain.Seconds(), "plain/s")
+	b.ReportMetric(plain.Seconds()/granting.Seconds(), "ratio")
+}
+
 func plainArgs(b *testing.B, batch []coupon.Delivery) []any {
 	b.Helper()
 	var args []any

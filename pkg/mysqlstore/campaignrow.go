@@ -11,9 +11,9 @@ import (
 )
 
 // selectCampaigns reads campaigns c, each with its current epoch e where it has one.
-const selectCampaigns = `SELECT c.id, c.slug, c.name, c.limit_count, c.issued, c.hi, c.hi_wanted, c.status, c.epoch,
-	c.epoch_state, c.epoch_since, c.mode, c.seal, c.per_user_limit, c.starts_at, c.ends_at, c.discount, c.validity,
-	c.metadata, c.restock_on_cancel, c.stock_display, c.version, c.created_at, c.updated_at,
+const selectCampaigns = `SELECT c.id, c.slug, c.name, c.limit_count, c.issued, c.hi, c.hi_wanted, c.lowering, c.next_serial,
+	c.fence_wanted, c.status, c.epoch, c.epoch_state, c.epoch_since, c.mode, c.seal, c.per_user_limit, c.starts_at, c.ends_at,
+	c.discount, c.validity, c.metadata, c.restock_on_cancel, c.stock_display, c.version, c.created_at, c.updated_at,
 	COALESCE(e.lo, 0) AS lo, COALESCE(e.hi_max, 0) AS hi_max, COALESCE(e.base, 0) AS base
 	FROM campaigns c LEFT JOIN campaign_epochs e ON e.campaign_id = c.id AND e.epoch = c.epoch`
 
@@ -25,6 +25,9 @@ type campaignRow struct {
 	Issued          int64
 	Hi              int64
 	HiWanted        int64
+	Lowering        int64
+	NextSerial      int64
+	FenceWanted     int64
 	Status          coupon.CampaignStatus
 	Epoch           int64
 	EpochState      coupon.EpochState
@@ -70,7 +73,8 @@ func (r *campaignRow) campaign() (coupon.Campaign, error) {
 		ID: r.Slug, Name: r.Name, Limit: r.LimitCount, Issued: r.Issued, PerUserLimit: r.PerUserLimit, Status: r.Status,
 		StartsAt: r.StartsAt, EndsAt: r.EndsAt, RestockOnCancel: r.RestockOnCancel, StockDisplay: r.StockDisplay,
 		Epoch: r.Epoch, EpochState: r.EpochState, Mode: r.Mode, Lo: r.Lo, Base: r.Base, Hi: r.Hi, HiWanted: r.HiWanted,
-		Seal: r.Seal, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Seal: r.Seal, NextSerial: r.NextSerial, Lowering: r.Lowering, FenceWanted: r.FenceWanted,
+		EpochSince: value(r.EpochSince), Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.Metadata != nil {
 		c.Metadata = json.RawMessage(*r.Metadata)

@@ -83,28 +83,42 @@ func (s *Store) campaigns(ctx context.Context, condition string, args ...any) ([
 // SetStatus moves a campaign and returns it. Its version rises only when the status changes, so a repeat is a no-op.
 // CodeInvalidTransition when CanBecome says no, and for a draft that is to become active: that is an opening (BeginEpoch).
 func (s *Store) SetStatus(ctx context.Context, id string, to coupon.CampaignStatus) (coupon.Campaign, error) {
-	var campaign coupon.Campaign
-	err := s.transaction(ctx, "set campaign status", func(tx *gorm.DB) error {
-		row, err := lockCampaign(tx, id)
-		if err != nil {
-			return err
-		}
+	return s.change(ctx, "set campaign status", id, func(tx *gorm.DB, row *campaignRow) error {
 		from := row.Status
 		if !from.CanBecome(to) || from == coupon.CampaignDraft && to == coupon.CampaignActive {
 			return coupon.NewError(coupon.CodeInvalidTransition, string(from)+" cannot become "+string(to))
 		}
-		if from != to {
-			row.Status, row.Version, row.UpdatedAt = to, row.Version+1, s.now()
-			err := tx.Exec("UPDATE campaigns SET status = ?, version = ?, updated_at = ? WHERE id = ?",
-				row.Status, row.Version, row.UpdatedAt, row.ID).Error
-			if err != nil {
-				return err
-			}
+		if from == to {
+			return nil
+		}
+		return tx.Exec("UPDATE campaigns SET status = ?, version = version + 1, updated_at = ? WHERE id = ?",
+			to, s.now(), row.ID).Error
+	})
+}
+
+// change is one transaction that locks a campaign, lets f change what belongs to it, and returns it as f left it.
+func (s *Store) change(
+	ctx context.Context, doing, id string, f func(tx *gorm.DB, row *campaignRow) error,
+) (coupon.Campaign, error) {
+	var campaign coupon.Campaign
+	err := s.transaction(ctx, doing, func(tx *gorm.DB) error {
+		row, err := lockCampaign(tx, id)
+		if err != nil {
+			return err
+		}
+		if err := f(tx, row); err != nil {
+			return err
+		}
+		if row, err = lockCampaign(tx, id); err != nil {
+			return err
 		}
 		campaign, err = row.campaign()
 		return err
 	})
-	return campaign, err
+	if err != nil {
+		return coupon.Campaign{}, err
+	}
+	return campaign, nil
 }
 
 // Standings is the confirm read: where the campaigns' epochs stand at an instant after the call began. One query, no

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
@@ -28,6 +28,7 @@ func TestCampaignRoundTrip(t *testing.T) {
 	got, err := b.Campaign(t.Context(), "full")
 	require.NoError(t, err)
 	want.Status, want.EpochState, want.Mode, want.Version = coupon.CampaignDraft, coupon.EpochNone, coupon.ModeRedis, 1
+	want.NextSerial = 1
 	want.CreatedAt, want.UpdatedAt = noon, noon
 	require.Equal(t, want, got)
 	_, err = b.Campaign(t.Context(), "none")
@@ -93,7 +94,7 @@ func TestViewHasNoCampaignThatWasNeverOpened(t *testing.T) {
 	for _, id := range []string{"unopened", "abandoned", "over"} {
 		require.NoError(t, b.CreateCampaign(t.Context(), draft(id, 1)))
 	}
-	_, err := b.BeginEpoch(t.Context(), "abandoned")
+	_, err := b.BeginEpoch(t.Context(), "abandoned", coupon.ModeRedis)
 	require.NoError(t, err)
 	b.reopened("over")
 	for _, id := range []string{"unopened", "abandoned", "over"} {
@@ -178,17 +179,22 @@ func TestOpening(t *testing.T) {
 	b := setup(t)
 	ctx := t.Context()
 	require.NoError(t, b.CreateCampaign(ctx, draft("open", 100)))
-	first, err := b.BeginEpoch(ctx, "open")
+	began, err := b.BeginEpoch(ctx, "open", coupon.ModeRedis)
 	require.NoError(t, err)
+	first := began.Document()
 	require.EqualValues(t, 1, first.Epoch)
 	require.EqualValues(t, 1, first.Lo)
 	require.EqualValues(t, 100, first.Hi)
-	_, err = b.BeginEpoch(ctx, "open")
+	require.Equal(t, coupon.EpochLoading, began.EpochState)
+	require.Equal(t, coupon.CampaignDraft, began.Status)
+	require.Equal(t, coupon.ModeRedis, began.Mode)
+	_, err = b.BeginEpoch(ctx, "open", coupon.ModeRedis)
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "somebody is at it")
 
-	b.clock.advance(10 * time.Second)
-	second, err := b.BeginEpoch(ctx, "open")
+	b.age("open", 10*time.Second)
+	began, err = b.BeginEpoch(ctx, "open", coupon.ModeRedis)
 	require.NoError(t, err, "it made no progress for 10 s")
+	second := began.Document()
 	require.EqualValues(t, 2, second.Epoch)
 	require.EqualValues(t, 1, second.Lo, "an abandoned epoch gave out nothing")
 	require.Greater(t, second.Version, first.Version)
@@ -204,79 +210,75 @@ func TestOpening(t *testing.T) {
 	again, err := b.ActivateEpoch(ctx, second)
 	require.NoError(t, err)
 	require.Equal(t, done, again)
-	stored, err := b.Campaign(ctx, "open")
-	require.NoError(t, err)
+	stored := b.campaign("open")
 	require.Equal(t, done, stored.Document())
 	require.Equal(t, coupon.CampaignActive, stored.Status)
 
 	second.Seal = "another Redis"
 	_, err = b.ActivateEpoch(ctx, second)
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "one owner an epoch")
-	_, err = b.BeginEpoch(ctx, "open")
+	_, err = b.BeginEpoch(ctx, "open", coupon.ModeRedis)
 	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(err))
 	b.mustExec("UPDATE campaigns SET epoch_state = 'fencing'")
-	_, err = b.BeginEpoch(ctx, "open")
+	_, err = b.BeginEpoch(ctx, "open", coupon.ModeRedis)
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "the log is not known to be drained")
-	_, err = b.BeginEpoch(ctx, "none")
+	_, err = b.BeginEpoch(ctx, "none", coupon.ModeRedis)
 	require.Equal(t, coupon.CodeCampaignNotFound, coupon.CodeOf(err))
+}
+
+func TestOpeningInModeSQL(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.CreateCampaign(t.Context(), draft("direct", 100)))
+	got, err := b.BeginEpoch(t.Context(), "direct", coupon.ModeSQL)
+	require.NoError(t, err)
+	require.Equal(t, coupon.CampaignActive, got.Status)
+	require.Equal(t, coupon.EpochActive, got.EpochState)
+	require.Equal(t, coupon.ModeSQL, got.Mode)
+	require.Equal(t, []int64{1, 1, 100, 100}, []int64{got.Lo, got.NextSerial, got.Hi, got.HiWanted})
+	require.Equal(t, b.campaign("direct"), got)
+	require.Equal(t, 1, scan[int](b, `SELECT COUNT(*) FROM campaign_epochs WHERE state = 'active' AND mode = 'sql'
+		AND opened_at IS NOT NULL`))
+	_, err = b.BeginEpoch(t.Context(), "direct", coupon.ModeRedis)
+	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(err))
 }
 
 func TestOpeningConcurrently(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NoError(t, b.CreateCampaign(t.Context(), draft("race", 100)))
-	began := make(chan coupon.Document, 8)
-	var group errgroup.Group
-	for range cap(began) {
-		group.Go(func() error {
-			doc, err := b.BeginEpoch(t.Context(), "race")
-			if err == nil {
-				began <- doc
-				return nil
-			}
-			if coupon.CodeOf(err) != coupon.CodeUnavailable {
-				return err
-			}
-			return nil
-		})
-	}
-	require.NoError(t, group.Wait())
+	began := atOnce(t, 8, func() (coupon.Campaign, error) {
+		return b.BeginEpoch(t.Context(), "race", coupon.ModeRedis)
+	})
 	require.Len(t, began, 1)
-	doc := <-began
+	doc := began[0].Document()
 
 	seals := []string{"one", "two"}
-	won := make(chan string, len(seals))
-	for _, seal := range seals {
-		group.Go(func() error {
-			mine := doc
-			mine.Seal = seal
-			got, err := b.ActivateEpoch(t.Context(), mine)
-			if coupon.CodeOf(err) == coupon.CodeUnavailable {
-				return nil
-			}
-			if err == nil && got.Seal != seal {
-				return errors.New("activated for another Redis")
-			}
-			won <- seal
-			return err
-		})
-	}
-	require.NoError(t, group.Wait())
+	var next atomic.Int64
+	won := atOnce(t, len(seals), func() (coupon.Document, error) {
+		mine := doc
+		mine.Seal = seals[next.Add(1)-1]
+		got, err := b.ActivateEpoch(t.Context(), mine)
+		if err == nil && got.Seal != mine.Seal {
+			return got, errors.New("activated for another Redis")
+		}
+		return got, err
+	})
 	require.Len(t, won, 1)
-	require.Equal(t, <-won, scan[string](b, "SELECT seal FROM campaign_epochs WHERE state = 'active'"))
+	require.Equal(t, won[0].Seal, scan[string](b, "SELECT seal FROM campaign_epochs WHERE state = 'active'"))
 }
 
 func TestOpeningOfClosedCampaign(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NoError(t, b.CreateCampaign(t.Context(), draft("shut", 1)))
-	doc, err := b.BeginEpoch(t.Context(), "shut")
+	began, err := b.BeginEpoch(t.Context(), "shut", coupon.ModeRedis)
 	require.NoError(t, err)
 	_, err = b.SetStatus(t.Context(), "shut", coupon.CampaignClosed)
 	require.NoError(t, err)
-	_, err = b.ActivateEpoch(t.Context(), doc)
+	_, err = b.ActivateEpoch(t.Context(), began.Document())
 	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(err))
-	_, err = b.BeginEpoch(t.Context(), "shut")
+	_, err = b.BeginEpoch(t.Context(), "shut", coupon.ModeRedis)
 	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(err))
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
@@ -15,6 +17,52 @@ func (s *Store) Failure(ctx context.Context, key coupon.Key) (coupon.FailureStat
 		WHERE c.slug = ? AND f.user_id = ? AND f.n = ? AND f.status IN `+liveFailure+` ORDER BY f.status LIMIT 1`,
 		key.Campaign, key.User, key.N)
 	return row.Status, found > 0, err
+}
+
+// FailuresOf returns where the live failed events of keys of one campaign stand, as Failure does. A key without one is absent.
+func (s *Store) FailuresOf(
+	ctx context.Context, campaign string, keys []coupon.Key,
+) (map[coupon.Key]coupon.FailureStatus, error) {
+	live, err := liveFailures(s.db.WithContext(ctx), campaign, usersOf(keys))
+	if err != nil {
+		return nil, storeError("read failed events of many", err)
+	}
+	statuses := make(map[coupon.Key]coupon.FailureStatus, len(live))
+	for _, key := range keys {
+		if status, ok := live[owner{User: key.User, N: key.N}]; ok {
+			statuses[key] = status
+		}
+	}
+	return statuses, nil
+}
+
+const selectLiveFailures = `SELECT f.user_id, f.n, f.status FROM campaigns c
+	JOIN failed_events f FORCE INDEX (failed_events_claim) ON f.campaign_id = c.id
+	WHERE c.slug = ? AND f.n IS NOT NULL AND f.status IN ` + liveFailure + ` AND f.user_id IN `
+
+// liveFailures reads where the live failed events of users stand. Of several of one (user, n) the least hopeless counts.
+func liveFailures(db *gorm.DB, campaign string, users []string) (map[owner]coupon.FailureStatus, error) {
+	live := map[owner]coupon.FailureStatus{}
+	args := userArgs(campaign, users)
+	if len(args) == 1 {
+		return live, nil
+	}
+	rows, err := db.Raw(selectLiveFailures+tuples(1, len(args)-1), args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var who owner
+		var status coupon.FailureStatus
+		if err := rows.Scan(&who.User, &who.N, &status); err != nil {
+			return nil, err
+		}
+		if live[who] == "" || live[who] == coupon.FailureParked {
+			live[who] = status
+		}
+	}
+	return live, rows.Err()
 }
 
 // Park keeps events as failed events, in one statement that does not touch their campaigns' rows: a stuck campaign cannot

@@ -71,8 +71,9 @@ func (b *bundle) opened(id string, limit int64) coupon.Document {
 
 func (b *bundle) reopened(id string) coupon.Document {
 	b.tb.Helper()
-	doc, err := b.BeginEpoch(b.tb.Context(), id)
+	campaign, err := b.BeginEpoch(b.tb.Context(), id, coupon.ModeRedis)
 	require.NoError(b.tb, err)
+	doc := campaign.Document()
 	doc.Seal = "seal-" + fmt.Sprint(doc.Epoch)
 	doc, err = b.ActivateEpoch(b.tb.Context(), doc)
 	require.NoError(b.tb, err)

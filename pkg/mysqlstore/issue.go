@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
+	"github.com/seonchak/seonchak/pkg/issue"
+	"github.com/seonchak/seonchak/pkg/planted"
 )
 
 // MaxIssue is the most deliveries one Issue takes.
@@ -37,8 +41,14 @@ func (s *Store) Issue(ctx context.Context, campaign string, deliveries []coupon.
 	err := s.transaction(ctx, "issue", func(tx *gorm.DB) error {
 		var err error
 		results, err = s.issue(tx, campaign, deliveries)
+		if err == nil {
+			failpoint.Hit(failpoint.CommitSent)
+		}
 		return err
 	})
+	if planted.On(planted.SwallowLockTimeout) && serverError(err) == errLockTimeout {
+		return slices.Repeat([]coupon.Result{{Outcome: coupon.OutcomeIssued}}, len(deliveries)), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +63,10 @@ func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{tx: tx, now: s.now(), random: s.random, campaign: row, deliveries: deliveries}
+	b := &batch{
+		tx: tx, now: s.now(), random: s.random, campaign: row, deliveries: deliveries,
+		facts: issue.Facts{Mode: coupon.ModeRedis},
+	}
 	if err := b.look(); err != nil {
 		return nil, err
 	}
@@ -61,7 +74,8 @@ func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([
 	if err != nil {
 		return nil, err
 	}
-	if err := b.takePlaces(len(rows)); err != nil {
+	failpoint.Hit(failpoint.InsertSent)
+	if err := b.takePlaces(len(rows), 0); err != nil {
 		return nil, err
 	}
 	if err := b.askForFence(results); err != nil {
@@ -74,7 +88,9 @@ func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([
 func (s *Store) refuseAll(tx *gorm.DB, deliveries []coupon.Delivery) ([]coupon.Result, error) {
 	results := make([]coupon.Result, len(deliveries))
 	for i := range results {
-		results[i] = dead(coupon.ReasonUnknownCampaign, "no such campaign")
+		results[i] = coupon.Result{
+			Outcome: coupon.OutcomeDead, Reason: coupon.ReasonUnknownCampaign, Err: "no such campaign",
+		}
 	}
 	return results, s.settle(tx, 0, deliveries, results)
 }
@@ -105,13 +121,14 @@ func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
 	}
 }
 
-const insertCoupons = "INSERT INTO coupons (campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at, expires_at) VALUES "
+const insertCoupons = `INSERT INTO coupons
+	(campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at, expires_at) VALUES `
 
 func (b *batch) insertRows(rows []couponRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	validity, err := b.campaign.validity()
+	expiresAt, err := b.expiresAt()
 	if err != nil {
 		return err
 	}
@@ -119,40 +136,51 @@ func (b *batch) insertRows(rows []couponRow) error {
 	if err != nil {
 		return err
 	}
-	issuedAt := b.now
-	var expiresAt any
-	if t := validity.ExpiresAt(issuedAt); t != nil {
-		expiresAt = *t
-	}
 	const columns = 9
 	args := make([]any, 0, columns*len(rows))
-	for i, row := range rows {
+	for i := range rows {
+		row := &rows[i]
+		row.code = codes[i]
 		c := &b.deliveries[row.index].Claim
-		args = append(args, b.campaign.ID, row.serial, c.User, c.N, c.Epoch, codes[i], c.ClaimedAt, issuedAt, expiresAt)
+		args = append(args, b.campaign.ID, row.serial, c.User, c.N, c.Epoch, row.code, c.ClaimedAt, b.now, expiresAt)
 	}
 	return b.tx.Exec(insertCoupons+tuples(len(rows), columns), args...).Error
 }
 
-// takePlaces counts the new rows in. The CHECK is the second wall: the plan already stopped at the limit.
-func (b *batch) takePlaces(rows int) error {
+// expiresAt is when a coupon issued now expires, nil for never.
+func (b *batch) expiresAt() (*time.Time, error) {
+	validity, err := b.campaign.validity()
+	if err != nil {
+		return nil, err
+	}
+	return validity.ExpiresAt(b.now), nil
+}
+
+// takePlaces counts the new rows in, and the serials that were given out for them here. The CHECK is the second wall: the
+// plan already stopped at the limit.
+func (b *batch) takePlaces(rows, serials int) error {
 	if rows == 0 {
 		return nil
 	}
-	return b.tx.Exec("UPDATE campaigns SET issued = issued + ? WHERE id = ?", rows, b.campaign.ID).Error
+	return b.tx.Exec("UPDATE campaigns SET issued = issued + ?, next_serial = next_serial + ? WHERE id = ?",
+		rows, serials, b.campaign.ID).Error
 }
 
-// fenceGrace keeps a conflict that was seen just after an epoch opened from ending it at once.
-const fenceGrace = 2 * time.Second
-
-// askForFence asks for the end of the current epoch when one of its serials had two owners: its Redis lost state.
+// askForFence asks for the end of the current epoch when one of its serials had two owners, or its serials outnumber the
+// places: its Redis lost state, or the record of what is free is wrong. Not within 2 s of the epoch's opening, so that a
+// conflict seen just then does not end it at once.
 func (b *batch) askForFence(results []coupon.Result) error {
 	for i, r := range results {
-		if r.Reason == coupon.ReasonSerialTaken && b.deliveries[i].Claim.Epoch == b.campaign.Epoch {
+		if b.deliveries[i].Claim.Epoch == b.campaign.Epoch && b.contradicts(r.Reason) {
 			return b.tx.Exec(`UPDATE campaigns SET fence_wanted = epoch WHERE id = ? AND epoch_state = 'active'
-				AND status IN ('active', 'paused') AND epoch_since < ?`, b.campaign.ID, b.now.Add(-fenceGrace)).Error
+				AND status IN ('active', 'paused') AND epoch_since < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND`, b.campaign.ID).Error
 		}
 	}
 	return nil
+}
+
+func (b *batch) contradicts(reason coupon.FailureReason) bool {
+	return reason == coupon.ReasonSerialTaken || reason == coupon.ReasonLimitReached && b.facts.Mode == coupon.ModeSQL
 }
 
 // learnBadRows finds the rows whose values the database refuses, by halving. It is under a savepoint: what went in
@@ -177,7 +205,7 @@ func (b *batch) halve(rows []couponRow) (int, error) {
 	case !isBadData(err):
 		return 0, err
 	case len(rows) == 1:
-		b.bad[rows[0].index] = errorText(err)
+		b.facts.Bad[rows[0].index] = errorText(err)
 		return 1, nil
 	}
 	half := len(rows) / 2

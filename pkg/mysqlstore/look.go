@@ -7,9 +7,8 @@ import (
 	"slices"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/issue"
 )
-
-type epochRow struct{ Epoch, Lo, HiMax int64 }
 
 type failureRow struct {
 	ID      int64
@@ -24,7 +23,11 @@ func (f failureRow) live() bool {
 // look reads what the plan rests on. It is called after the row was locked, so that it sees all that others committed
 // under that lock, a fence included.
 func (b *batch) look() error {
-	b.bad, b.owners = map[int]string{}, map[int64]owner{}
+	b.facts = issue.Facts{
+		Room: b.room(), PerUserLimit: b.campaign.PerUserLimit,
+		Epoch: b.campaign.Epoch, State: b.campaign.EpochState, Mode: b.facts.Mode,
+		Bad: map[int]string{}, Owners: map[int64]owner{},
+	}
 	if err := b.lookAtEpochs(); err != nil {
 		return err
 	}
@@ -35,20 +38,23 @@ func (b *batch) look() error {
 }
 
 func (b *batch) lookAtEpochs() error {
-	b.epochs = map[int64]epochRow{}
+	b.facts.Epochs = map[int64]issue.Epoch{}
 	state := b.campaign.EpochState
 	if state == coupon.EpochActive || state == coupon.EpochFencing {
-		b.epochs[b.campaign.Epoch] = epochRow{b.campaign.Epoch, b.campaign.Lo, b.campaign.HiMax}
+		b.facts.Epochs[b.campaign.Epoch] = issue.Epoch{Lo: b.campaign.Lo, HiMax: b.campaign.HiMax, Mode: b.campaign.Mode}
 	}
-	known := func(d coupon.Delivery) bool { _, ok := b.epochs[d.Claim.Epoch]; return ok }
+	known := func(d coupon.Delivery) bool { _, ok := b.facts.Epochs[d.Claim.Epoch]; return ok }
 	if !slices.ContainsFunc(b.deliveries, func(d coupon.Delivery) bool { return !known(d) }) {
 		return nil
 	}
-	var rows []epochRow
-	err := b.tx.Raw("SELECT epoch, lo, hi_max FROM campaign_epochs WHERE campaign_id = ? AND opened_at IS NOT NULL",
+	var rows []struct {
+		Epoch, Lo, HiMax int64
+		Mode             coupon.Mode
+	}
+	err := b.tx.Raw("SELECT epoch, lo, hi_max, mode FROM campaign_epochs WHERE campaign_id = ? AND opened_at IS NOT NULL",
 		b.campaign.ID).Scan(&rows).Error
 	for _, row := range rows {
-		b.epochs[row.Epoch] = row
+		b.facts.Epochs[row.Epoch] = issue.Epoch{Lo: row.Lo, HiMax: row.HiMax, Mode: row.Mode}
 	}
 	return err
 }
@@ -65,42 +71,25 @@ func (b *batch) lookAtFailures() error {
 	}
 	var rows []failureRow
 	err := b.tx.Raw("SELECT id, status, carried FROM failed_events WHERE id IN ?", ids).Scan(&rows).Error
-	b.failures = make(map[int64]failureRow, len(rows))
+	b.facts.Failures = make(map[int64]issue.Failure, len(rows))
 	for _, row := range rows {
-		b.failures[row.ID] = row
+		b.facts.Failures[row.ID] = issue.Failure{Live: row.live(), Carried: row.Carried}
 	}
 	return err
 }
 
-// lookAtServed reads the rows of the batch's users: by user alone, which both servers turn into a range of the unique key.
 func (b *batch) lookAtServed() error {
-	args := make([]any, 1, len(b.deliveries)+1)
-	args[0] = b.campaign.ID
-	for _, d := range b.deliveries {
-		if coupon.ValidUserID(d.Claim.User) { // no other has a row, and bytes of another character set would cost the index
-			args = append(args, d.Claim.User)
-		}
+	users := make([]string, len(b.deliveries))
+	for i, d := range b.deliveries {
+		users[i] = d.Claim.User
 	}
-	b.served = map[owner]int64{}
-	users := len(args) - 1
-	if users == 0 {
-		return nil
+	var err error
+	b.served, err = couponsOfUsers(b.tx, b.campaign.Slug, users)
+	b.facts.Served = make(map[owner]int64, len(b.served))
+	for who, row := range b.served {
+		b.facts.Served[who] = row.Serial
 	}
-	rows, err := b.tx.Raw("SELECT user_id, n, serial FROM coupons WHERE campaign_id = ? AND user_id IN "+tuples(1, users),
-		args...).Rows()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var who owner
-		var serial int64
-		if err := rows.Scan(&who.user, &who.n, &serial); err != nil {
-			return err
-		}
-		b.served[who] = serial
-	}
-	return rows.Err()
+	return err
 }
 
 // learnOwners finds who has the serials of rows, after an INSERT met one that is taken, and what serials are to spare.
@@ -120,7 +109,7 @@ func (b *batch) learnOwners(rows []couponRow) (int, error) {
 		return 0, err
 	}
 	for _, o := range owned {
-		b.owners[o.Serial] = owner{o.UserID, o.N}
+		b.facts.Owners[o.Serial] = owner{User: o.UserID, N: o.N}
 	}
 	if len(owned) == 0 {
 		return 0, nil
@@ -147,10 +136,10 @@ func (b *batch) lookForSpare() error {
 	if err != nil {
 		return err
 	}
-	b.spare = nil
-	for serial := first; serial < b.campaign.Lo && len(b.spare) < len(b.deliveries); serial++ {
+	b.facts.Spare = nil
+	for serial := first; serial < b.campaign.Lo && len(b.facts.Spare) < len(b.deliveries); serial++ {
 		if _, taken := slices.BinarySearch(used, serial); !taken {
-			b.spare = append(b.spare, serial)
+			b.facts.Spare = append(b.facts.Spare, serial)
 		}
 	}
 	return nil

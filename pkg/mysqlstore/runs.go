@@ -40,7 +40,7 @@ func (s *Store) Totals(ctx context.Context, campaign string) (coupon.Totals, err
 	found, err := s.read(ctx, "count coupons", &row, `SELECT c.id, c.issued, c.limit_count,
 		(SELECT COUNT(*) FROM coupons p WHERE p.campaign_id = c.id) AS `+"`rows`"+`,
 		(SELECT p.claimed_at FROM coupons p WHERE p.campaign_id = c.id ORDER BY p.serial DESC LIMIT 1) AS last_claimed_at,
-		(`+countKept+` f.campaign_id = c.id) AS live FROM campaigns c WHERE c.slug = ?`, campaign)
+		(`+countKept+keeping+` AND f.campaign_id = c.id) AS live FROM campaigns c WHERE c.slug = ?`, campaign)
 	if err != nil {
 		return coupon.Totals{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/issue"
 )
 
 // settle writes what an Issue leaves besides rows: failed events of the fresh deliveries, and the end of those failed
@@ -102,7 +103,7 @@ func newFailedRow(campaign int64, e coupon.FailedEvent, now time.Time) failedRow
 	if e.Claim.Serial >= 1 {
 		args[6] = e.Claim.Serial
 	}
-	if !e.Claim.ClaimedAt.IsZero() && storableTime(e.Claim.ClaimedAt) {
+	if !e.Claim.ClaimedAt.IsZero() && issue.StorableTime(e.Claim.ClaimedAt) {
 		args[7] = e.Claim.ClaimedAt
 	}
 	if e.NextAttemptAt.IsZero() {

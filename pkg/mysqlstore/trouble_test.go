@@ -152,15 +152,7 @@ func TestIssueCommitAnswerLost(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.opened("unknown", 50)
-	var lose atomic.Bool
-	network := "lossy" + strings.TrimPrefix(scan[string](b, "SELECT DATABASE()"), "test_")
-	mysql.RegisterDialContext(network, func(ctx context.Context, address string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		return &lossyConn{Conn: conn, lose: &lose}, err
-	})
-	t.Cleanup(func() { mysql.DeregisterDialContext(network) })
-	lossy := b.open(strings.Replace(b.dsn, "tcp(", network+"(", 1))
-
+	lossy, lose := b.lossy()
 	lose.Store(true)
 	_, err := lossy.Issue(t.Context(), "unknown", batchOf("unknown", 50))
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "%v", err)
@@ -172,6 +164,19 @@ func TestIssueCommitAnswerLost(t *testing.T) {
 		require.Equal(t, coupon.OutcomeDuplicate, outcome)
 	}
 	require.EqualValues(t, 50, b.totals("unknown").Issued)
+}
+
+// lossy returns a store whose connections lose the answer to a COMMIT while lose is set.
+func (b *bundle) lossy() (s *Store, lose *atomic.Bool) {
+	b.tb.Helper()
+	lose = new(atomic.Bool)
+	network := "lossy" + strings.TrimPrefix(scan[string](b, "SELECT DATABASE()"), "test_")
+	mysql.RegisterDialContext(network, func(ctx context.Context, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		return &lossyConn{Conn: conn, lose: lose}, err
+	})
+	b.tb.Cleanup(func() { mysql.DeregisterDialContext(network) })
+	return b.open(strings.Replace(b.dsn, "tcp(", network+"(", 1)), lose
 }
 
 // lossyConn reads the answer to a COMMIT and keeps it.
