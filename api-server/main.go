@@ -92,7 +92,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 		return err
 	}
 	group.Go("view", loopBound, func(ctx context.Context) error { view.Run(ctx); return nil })
-	keeper := apply.NewKeeper(view, stock, outbox.New(stock, producer), metrics, logger)
+	keeper := apply.NewKeeper(view, stock, store, outbox.New(stock, producer), metrics, logger)
 	group.Go("keeper", loopBound, func(ctx context.Context) error { keeper.Run(ctx); return nil })
 	applies := apply.NewService(view, stock, producer, store, apply.Limits{Queue: c.Queue, Batch: c.Batch}, metrics, logger)
 	group.OnStop("applies", drainBound, applies.Drain)
@@ -105,11 +105,12 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 
 	auth := c.authenticator()
 	operator := operate.New(store, fence.New(store, stock), stock, view, logger)
+	limits := operate.NewLimits(store, stock, view, logger)
 	statistics := operate.NewStatistics(store, store, stock, backlog{log, c.Group})
-	admin.Handle("/admin/v1/", adminapi.New(operator, store, statistics, metrics, auth, logger))
+	admin.Handle("/admin/v1/", adminapi.New(operator, limits, store, statistics, metrics, auth, logger))
 	public, err := service.Listen(ctx, service.HTTPOptions{
 		Name: "public listener", Address: c.HTTPAddr, Logger: logger, Drain: requestBound,
-		Handler: httpapi.New(applies, view, keeper, auth, metrics, logger),
+		Handler: httpapi.New(applies, store, view, keeper, auth, metrics, logger),
 	})
 	if err != nil {
 		return err

@@ -21,8 +21,32 @@ import (
 // fake is the use cases as functions.
 type fake struct {
 	create func(coupon.Campaign, bool) (coupon.Campaign, error)
+	update func(version int64, change coupon.CampaignChange) (coupon.Campaign, error)
+	adjust func(delta int64, reason, actor string) (coupon.Campaign, error)
+	stored coupon.Campaign // what the record holds, if it has an id
+	ledger []coupon.Adjustment
 	moved  []string
 	stats  operate.Stats
+}
+
+func (f *fake) Update(_ context.Context, _ string, version int64, change coupon.CampaignChange) (coupon.Campaign, error) {
+	return f.update(version, change)
+}
+
+func (f *fake) Rebuild(_ context.Context, id string) (coupon.Campaign, error) {
+	return f.move("rebuild", id)
+}
+
+func (f *fake) Adjust(_ context.Context, _ string, delta int64, reason, actor string) (coupon.Campaign, error) {
+	return f.adjust(delta, reason, actor)
+}
+
+func (f *fake) Adjustments(_ context.Context, _ string, after int64, limit int) ([]coupon.Adjustment, error) {
+	rest := f.ledger
+	for len(rest) > 0 && rest[0].ID <= after {
+		rest = rest[1:]
+	}
+	return rest[:min(limit, len(rest))], nil
 }
 
 func (f *fake) Create(_ context.Context, c coupon.Campaign, active bool) (coupon.Campaign, error) {
@@ -50,7 +74,10 @@ func (f *fake) Close(_ context.Context, id string) (coupon.Campaign, error) {
 	return f.move("close", id)
 }
 
-func (f *fake) Campaign(context.Context, string) (coupon.Campaign, error) {
+func (f *fake) Campaign(_ context.Context, id string) (coupon.Campaign, error) {
+	if id == f.stored.ID {
+		return f.stored, nil
+	}
 	return coupon.Campaign{}, coupon.NewError(coupon.CodeCampaignNotFound, "")
 }
 
@@ -69,16 +96,36 @@ func (f *fake) Traffic(string) apply.Traffic {
 
 func setup() (*fake, http.Handler) {
 	f := &fake{create: func(c coupon.Campaign, _ bool) (coupon.Campaign, error) { return c, nil }}
-	return f, New(f, f, f, f, httpapi.Dev{}, slog.New(slog.DiscardHandler))
+	return f, New(f, f, f, f, f, httpapi.Dev{}, slog.New(slog.DiscardHandler))
 }
 
-func send(t *testing.T, h http.Handler, method, path, body string) (int, map[string]any) {
+func send(t *testing.T, h http.Handler, method, path, body string, header ...string) (int, map[string]any) {
 	t.Helper()
-	response := httptest.NewRecorder()
-	h.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), method, "/admin/v1"+path, strings.NewReader(body)))
+	response := exchange(t, h, method, path, body, header...)
 	var m map[string]any
 	require.NoError(t, json.Unmarshal(response.Body.Bytes(), &m), response.Body.String())
 	return response.Code, m
+}
+
+func exchange(t *testing.T, h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), method, "/admin/v1"+path, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response := httptest.NewRecorder()
+	h.ServeHTTP(response, request)
+	return response
+}
+
+// named returns the pointers of a validation problem.
+func named(t *testing.T, problem map[string]any) []string {
+	t.Helper()
+	var pointers []string
+	for _, e := range problem["errors"].([]any) {
+		pointers = append(pointers, e.(map[string]any)["pointer"].(string))
+	}
+	return pointers
 }
 
 const required = `"id":"winter","name":"Winter","limit":1000,"starts_at":"2026-12-01T03:00:00Z","ends_at":"2026-12-02T03:00:00+09:00"`
@@ -117,11 +164,7 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 		status, problem := send(t, h, "POST", "/campaigns", body)
 		require.Equal(t, 422, status, problem)
 		require.Equal(t, "validation_failed", problem["code"])
-		var named []string
-		for _, e := range problem["errors"].([]any) {
-			named = append(named, e.(map[string]any)["pointer"].(string))
-		}
-		return named
+		return named(t, problem)
 	}
 	require.Equal(t, []string{"/id", "/name", "/limit", "/starts_at", "/ends_at"}, pointers(`{}`))
 	require.Equal(t, []string{"/per_user_limit", "/status", "/eligibility", "/stock_display", "/discount/type", "/validity"},
@@ -133,16 +176,22 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 func TestBodiesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	_, h := setup()
-	for body, want := range map[string]int{
-		``:                         400,
-		`{"limit":"many"}`:         400,
-		`{"limits":1}`:             400,
-		`{"starts_at":"tomorrow"}`: 400,
-		`{"name":"` + strings.Repeat("x", maxBody) + `"}`: 413,
+	for body, pointer := range map[string]string{
+		``:                                    "",
+		`{"limit":"many"}`:                    "/limit",
+		`{"name":5}`:                          "/name",
+		`{"limits":1}`:                        "/limits",
+		`{"discount":{"worth":1}}`:            "/discount/worth",
+		`{"name":"W","starts_at":"tomorrow"}`: "/starts_at",
+		`{"validity":{"until":"tomorrow"}}`:   "/validity",
+		`{"validity":{"days":"x"}}`:           "/validity/days",
 	} {
 		status, problem := send(t, h, "POST", "/campaigns", body)
-		require.Equal(t, want, status, problem)
+		require.Equal(t, 400, status, problem)
+		require.Equal(t, []string{pointer}, named(t, problem))
 	}
+	status, _ := send(t, h, "POST", "/campaigns", `{"name":"`+strings.Repeat("x", maxBody)+`"}`)
+	require.Equal(t, 413, status)
 }
 
 func TestMoves(t *testing.T) {
@@ -153,6 +202,9 @@ func TestMoves(t *testing.T) {
 		require.Equal(t, 200, status)
 	}
 	require.Equal(t, []string{"activate winter", "pause winter", "resume winter", "close winter"}, f.moved)
+	status, _ := send(t, h, "POST", "/campaigns/winter/rebuild", "")
+	require.Equal(t, 202, status)
+	require.Equal(t, "rebuild winter", f.moved[4])
 	status, problem := send(t, h, "POST", "/campaigns/Winter!/pause", "")
 	require.Equal(t, 400, status, problem)
 	status, problem = send(t, h, "GET", "/campaigns/spring", "")
@@ -191,7 +243,7 @@ func TestStats(t *testing.T) {
 	require.Equal(t, "open", s["state"])
 	require.Nil(t, s["sold_out_at"], "three of its coupons are not rows yet")
 
-	f.stats.Totals.Rows, f.stats.Totals.LastClaimedAt = 1000, time.UnixMilli(1764558000021)
+	f.stats.Totals.Rows, f.stats.Totals.Issued, f.stats.Totals.LastClaimedAt = 1000, 1000, time.UnixMilli(1764558000021)
 	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")
 	require.Equal(t, "2025-12-01T03:00:00.021Z", s["sold_out_at"])
 
@@ -199,4 +251,34 @@ func TestStats(t *testing.T) {
 	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")
 	require.Nil(t, s["claimed"], "Redis could not tell")
 	require.Nil(t, s["consumer_lag"], "Kafka could not tell")
+
+	f.stats.Totals.Issued = 999
+	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")
+	require.Nil(t, s["sold_out_at"], "a place went back to stock")
+}
+
+func TestStatsOfACampaignWithoutRedis(t *testing.T) {
+	t.Parallel()
+	f, h := setup()
+	f.stats = operate.Stats{
+		Campaign: coupon.Campaign{
+			ID: "winter", Limit: 1000, Status: coupon.CampaignPaused, Lo: 701, HiWanted: 1000, NextSerial: 901,
+			Mode: coupon.ModeSQL, EpochState: coupon.EpochActive, Epoch: 3,
+		},
+		Level:  coupon.Level{Known: true, Last: 900},
+		Totals: coupon.Totals{Rows: 895, LiveEvents: 4},
+	}
+	_, s := send(t, h, "GET", "/campaigns/winter/stats", "")
+	for field, want := range map[string]float64{
+		"claimed": 899, "pending": 0, "issued": 895, "in_flight": 0, "failed": 4, "remaining": 100, "epoch": 3,
+	} {
+		require.InDelta(t, want, s[field], 0, field)
+	}
+	require.Equal(t, []any{"paused", "active", "sql"}, []any{s["state"], s["epoch_state"], s["mode"]})
+
+	f.stats.Campaign.EpochState, f.stats.Campaign.Mode, f.stats.Level = coupon.EpochLoading, coupon.ModeRedis, coupon.Level{}
+	_, s = send(t, h, "GET", "/campaigns/winter/stats", "")
+	require.Equal(t, []any{"paused", "loading", "redis"}, []any{s["state"], s["epoch_state"], s["mode"]})
+	require.Nil(t, s["claimed"], "the keys that are loaded are in nobody's use")
+	require.InDelta(t, 895, s["issued"], 0)
 }

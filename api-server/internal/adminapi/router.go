@@ -20,12 +20,27 @@ const (
 	deadline = 8 * time.Second // below the server's write time-out
 )
 
-type operator interface {
+type editor interface {
 	Create(ctx context.Context, c coupon.Campaign, active bool) (coupon.Campaign, error)
+	Update(ctx context.Context, id string, version int64, change coupon.CampaignChange) (coupon.Campaign, error)
+	Rebuild(ctx context.Context, id string) (coupon.Campaign, error)
+}
+
+type mover interface {
 	Activate(ctx context.Context, id string) (coupon.Campaign, error)
 	Pause(ctx context.Context, id string) (coupon.Campaign, error)
 	Resume(ctx context.Context, id string) (coupon.Campaign, error)
 	Close(ctx context.Context, id string) (coupon.Campaign, error)
+}
+
+type operator interface {
+	editor
+	mover
+}
+
+type limits interface {
+	Adjust(ctx context.Context, id string, delta int64, reason, actor string) (coupon.Campaign, error)
+	Adjustments(ctx context.Context, id string, after int64, limit int) ([]coupon.Adjustment, error)
 }
 
 type records interface {
@@ -44,26 +59,35 @@ type traffic interface {
 // API serves operators.
 type API struct {
 	operator   operator
+	limits     limits
 	records    records
 	statistics statistics
 	traffic    traffic
 }
 
 // New returns the handler of /admin/v1.
-func New(operator operator, records records, statistics statistics, traffic traffic, auth httpapi.Authenticator, logger *slog.Logger) http.Handler {
-	a := &API{operator: operator, records: records, statistics: statistics, traffic: traffic}
+func New(
+	operator operator, limits limits, records records, statistics statistics, traffic traffic,
+	auth httpapi.Authenticator, logger *slog.Logger,
+) http.Handler {
+	a := &API{operator: operator, limits: limits, records: records, statistics: statistics, traffic: traffic}
 	engine := httpapi.Base(logger)
 	engine.Use(bounded)
 	write := engine.Group("/admin/v1/campaigns", httpapi.RequireScope(auth, httpapi.ScopeAdmin))
 	write.POST("", a.create)
-	write.POST("/:id/activate", httpapi.CheckCampaignID, a.move(a.operator.Activate))
-	write.POST("/:id/pause", httpapi.CheckCampaignID, a.move(a.operator.Pause))
-	write.POST("/:id/resume", httpapi.CheckCampaignID, a.move(a.operator.Resume))
-	write.POST("/:id/close", httpapi.CheckCampaignID, a.move(a.operator.Close))
+	one := write.Group("/:id", httpapi.CheckCampaignID)
+	one.PATCH("", a.patch)
+	one.POST("/activate", step(a.operator.Activate, http.StatusOK))
+	one.POST("/pause", step(a.operator.Pause, http.StatusOK))
+	one.POST("/resume", step(a.operator.Resume, http.StatusOK))
+	one.POST("/close", step(a.operator.Close, http.StatusOK))
+	one.POST("/rebuild", step(a.operator.Rebuild, http.StatusAccepted))
+	one.POST("/limit-adjustments", a.adjust)
 	read := engine.Group("/admin/v1/campaigns", httpapi.RequireScope(auth, httpapi.ScopeAdmin, httpapi.ScopeRead))
 	read.GET("", a.list)
 	read.GET("/:id", httpapi.CheckCampaignID, a.get)
 	read.GET("/:id/stats", httpapi.CheckCampaignID, a.stats)
+	read.GET("/:id/limit-adjustments", httpapi.CheckCampaignID, a.adjustments)
 	return engine.Handler()
 }
 
@@ -93,17 +117,18 @@ func (a *API) create(c *gin.Context) {
 		return
 	}
 	c.Header("Location", "/admin/v1/campaigns/"+created.ID)
-	c.JSON(http.StatusCreated, shown(created))
+	answer(c, http.StatusCreated, created)
 }
 
-func (a *API) move(step func(context.Context, string) (coupon.Campaign, error)) gin.HandlerFunc {
+// step serves a step that an operator takes with a campaign.
+func step(take func(context.Context, string) (coupon.Campaign, error), status int) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		campaign, err := step(c.Request.Context(), c.Param("id"))
+		campaign, err := take(c.Request.Context(), c.Param("id"))
 		if err != nil {
 			httpapi.Fail(c, err)
 			return
 		}
-		c.JSON(http.StatusOK, shown(campaign))
+		answer(c, status, campaign)
 	}
 }
 
@@ -113,7 +138,13 @@ func (a *API) get(c *gin.Context) {
 		httpapi.Fail(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, shown(campaign))
+	answer(c, http.StatusOK, campaign)
+}
+
+// answer shows a campaign; its ETag is what If-Match of a patch names.
+func answer(c *gin.Context, status int, campaign coupon.Campaign) {
+	c.Header("ETag", etagOf(campaign))
+	c.JSON(status, shown(campaign))
 }
 
 func (a *API) list(c *gin.Context) {

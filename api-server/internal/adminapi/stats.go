@@ -12,8 +12,9 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// statsShown is a campaign's numbers. Those Redis or Kafka could not tell are null; refused, rate and apply_ms are of
-// the server that answers; sold_out_at is when the last coupon was claimed, once all are rows.
+// statsShown is a campaign's numbers. Those Redis or Kafka could not tell are null, and between two epochs those of Redis;
+// refused, rate and apply_ms are of the server that answers; sold_out_at is when the last coupon was claimed, once all
+// are rows.
 type statsShown struct {
 	CampaignID string           `json:"campaign_id"`
 	AsOf       httpapi.Time     `json:"as_of"`
@@ -31,6 +32,8 @@ type statsShown struct {
 	Failures   failuresShown    `json:"failed_events"`
 	Epoch      int64            `json:"epoch"`
 	State      string           `json:"state"`
+	EpochState string           `json:"epoch_state"`
+	Mode       string           `json:"mode"`
 	SoldOutAt  *httpapi.Time    `json:"sold_out_at"`
 }
 
@@ -65,8 +68,8 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 	out := statsShown{
 		CampaignID: s.Campaign.ID, AsOf: httpapi.Time(s.AsOf), Limit: s.Campaign.Limit, Issued: s.Totals.Rows,
 		Failed: live, Refused: t.Refused, Lag: s.Backlog, Epoch: s.Campaign.Epoch,
-		State: stateOf(s.Campaign),
-		Rate:  rateShown{Applies: t.AppliesPerS, Issued: t.IssuedPerS},
+		State: stateOf(s.Campaign), EpochState: string(s.Campaign.EpochState), Mode: string(s.Campaign.Mode),
+		Rate: rateShown{Applies: t.AppliesPerS, Issued: t.IssuedPerS},
 		ApplyMS: latencyShown{
 			P50: float64(t.P50) / float64(time.Millisecond),
 			P99: float64(t.P99) / float64(time.Millisecond),
@@ -76,15 +79,14 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 			Parked:  s.Totals.Failed[coupon.FailureParked],
 		},
 	}
-	if s.Totals.Rows >= s.Campaign.Limit && !s.Totals.LastClaimedAt.IsZero() {
+	if s.Totals.Issued >= s.Campaign.Limit && !s.Totals.LastClaimedAt.IsZero() {
 		at := httpapi.Time(s.Totals.LastClaimedAt)
 		out.SoldOutAt = &at
 	}
 	if !s.Totals.OldestPending.IsZero() {
 		out.Failures.OldestAge = max(0, s.AsOf.Sub(s.Totals.OldestPending).Seconds())
 	}
-	if s.Level.Known {
-		claimed := s.Campaign.Base + s.Level.Last - s.Campaign.Lo + 1
+	if claimed, known := claimedOf(s); known {
 		inFlight := max(0, claimed-s.Totals.Rows-live)
 		remaining := max(0, s.Campaign.HiWanted-s.Level.Last)
 		out.Claimed, out.Pending, out.InFlight, out.Remaining = &claimed, &s.Level.Pending, &inFlight, &remaining
@@ -92,7 +94,20 @@ func showStats(s operate.Stats, t apply.Traffic) statsShown {
 	return out
 }
 
-// stateOf is the campaign as Redis is told of it: open, paused or closed; draft before it is opened.
+// claimedOf counts the places that were ever claimed. In mode sql a claim is a row at once, and the claims of the epochs
+// before are rows or failed events: their log was drained.
+func claimedOf(s operate.Stats) (claimed int64, known bool) {
+	switch {
+	case !s.Level.Known:
+		return 0, false
+	case s.Campaign.Mode == coupon.ModeSQL:
+		return s.Totals.Rows + s.Totals.Live(), true
+	default:
+		return s.Campaign.Base + s.Level.Last - s.Campaign.Lo + 1, true
+	}
+}
+
+// stateOf is the campaign as its operators want it, whatever its epoch is in: open, paused or closed; draft before it is opened.
 func stateOf(c coupon.Campaign) string {
 	if c.Status == coupon.CampaignDraft {
 		return string(coupon.CampaignDraft)

@@ -1,4 +1,5 @@
-// Package apply is the use case behind the apply endpoint: claim in Redis, publish to the log, confirm in MySQL, answer.
+// Package apply is the use case behind the apply endpoint: claim in Redis, publish to the log, confirm in MySQL, answer;
+// and one fallback for each of them that is away.
 package apply
 
 import (
@@ -9,20 +10,29 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
-// How long each store may take before the answer falls back to what is known without it.
+// How long each store may take before the answer falls back to what is known without it. Whatever fails, an apply is
+// answered within 2 s, and as a rule within 1 s: only calls that wait behind slow ones can take it further.
 const (
+	latestAnswer  = 1900 * time.Millisecond // after an apply's arrival; no call is made that could end later
+	claimPatience = 800 * time.Millisecond  // waiting for the first call; after it the apply is refused as overloaded
+
 	claimDeadline   = 150 * time.Millisecond
-	publishDeadline = 2 * time.Second
-	confirmDeadline = time.Second
+	sqlDeadline     = 800 * time.Millisecond
+	publishDeadline = 500 * time.Millisecond
+	directDeadline  = 500 * time.Millisecond
+	confirmDeadline = 500 * time.Millisecond
+	lookUpDeadline  = 500 * time.Millisecond
 	forgetDeadline  = time.Second
 )
 
 // How much one call may carry, where the operator has no say.
 const (
 	forgetBatch = 512
-	lookUpBatch = 64
+	lookUpBatch = 256
+	directBatch = 128
 )
 
 // stock decides who is in time. A claim call that fails leaves the outcome unknown.
@@ -38,11 +48,13 @@ type publisher interface {
 	Publish(claim coupon.Claim, deadline time.Time, done func(error))
 }
 
-// record is the database's word on epochs, rows and failed events.
+// record is the database's word on epochs, rows and live failed events. Direct issues claims of an epoch in one
+// transaction and settles each of them; one without a serial is a wish, to be decided there. It must be safe to repeat.
 type record interface {
 	Standings(ctx context.Context, campaigns []string) (map[string]coupon.Standing, error)
-	Coupons(ctx context.Context, campaign, user string) ([]coupon.Coupon, error)
-	Failure(ctx context.Context, key coupon.Key) (coupon.FailureStatus, bool, error)
+	CouponsOf(ctx context.Context, campaign string, keys []coupon.Key) ([]coupon.Coupon, error)
+	FailuresOf(ctx context.Context, campaign string, keys []coupon.Key) (map[coupon.Key]coupon.FailureStatus, error)
+	Direct(ctx context.Context, campaign string, epoch int64, claims []coupon.Claim) ([]coupon.Settled, error)
 }
 
 // Limits bound what one server takes on.
@@ -66,6 +78,9 @@ type Service struct {
 	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]
 	inFlight *inFlight
+
+	log      *logBreaker
+	database *databaseBreaker
 }
 
 // NewService returns a Service over the view, the stock, the log and the record.
@@ -73,6 +88,7 @@ func NewService(view *View, stock stock, publisher publisher, record record, lim
 	s := &Service{
 		view: view, stock: stock, publisher: publisher, record: record,
 		limits: limits, metrics: metrics, logger: logger, inFlight: newInFlight(limits.Queue),
+		log: &logBreaker{logger: logger}, database: &databaseBreaker{view: view},
 	}
 	s.confirms = batcher[*ticket]{max: limits.Queue, handle: s.confirm, rescue: s.rescueGranted}
 	s.lookUps = batcher[*ticket]{max: lookUpBatch, handle: s.lookUp, rescue: s.rescueGranted}
@@ -83,6 +99,7 @@ func NewService(view *View, stock stock, publisher publisher, record record, lim
 // Apply claims (campaign, user, n) and returns what may truthfully be said of it; a repeat returns the same claim. The
 // error is a *coupon.Error, or ctx's when the caller left. A grant goes on to its end even when the caller leaves.
 func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
+	failpoint.Hit(failpoint.RequestRead)
 	campaign, err := s.view.Find(ctx, key.Campaign)
 	if err != nil {
 		return Answer{}, err
@@ -96,8 +113,8 @@ func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
 	if err := s.inFlight.enter(); err != nil {
 		return Answer{}, err
 	}
-	t := &ticket{key: key, arrived: time.Now(), answer: make(chan result, 1)}
-	s.lane(campaign).add(t)
+	t := &ticket{key: key, lane: s.lane(campaign), arrived: time.Now(), answer: make(chan result, 1)}
+	t.lane.claims.add(t)
 	select {
 	case r := <-t.answer:
 		return r.answer, r.err
@@ -123,9 +140,7 @@ func (s *Service) Drain(ctx context.Context) error { return s.inFlight.drain(ctx
 // rescueGranted answers tickets whose stage panicked after they were granted: they are pending, whatever else they are.
 func (s *Service) rescueGranted(batch []*ticket, panicked any) {
 	s.logPanic(panicked)
-	for _, t := range batch {
-		s.finish(t, coupon.StatusPending)
-	}
+	s.finishAll(batch, coupon.StatusPending)
 }
 
 func (s *Service) rescueAcked(_ []coupon.Claim, panicked any) { s.logPanic(panicked) }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
+	"github.com/seonchak/seonchak/pkg/planted"
 )
 
 // The refusals are made once: a drop answers with them a million times.
@@ -18,52 +20,19 @@ var (
 	errNotReady         = coupon.NewError(coupon.CodeUnavailable, "")
 )
 
-// lane is the queue of one campaign before Redis.
-type lane struct {
-	batcher[*ticket]
-	campaign *coupon.Campaign // as known when the lane was made; the view has it fresher, as long as it has it
-	silentAt time.Time        // when a call last failed; only the draining goroutine uses it
-}
-
-func (s *Service) lane(campaign *coupon.Campaign) *lane {
-	if l, ok := s.lanes.Load(campaign.ID); ok {
-		return l.(*lane)
-	}
-	fresh := &lane{campaign: campaign}
-	fresh.batcher = batcher[*ticket]{
-		max:    s.limits.Batch,
-		handle: func(batch []*ticket) { s.claim(fresh, batch) },
-		rescue: s.rescueUnclaimed,
-	}
-	l, _ := s.lanes.LoadOrStore(campaign.ID, fresh)
-	return l.(*lane)
-}
-
-// rescueUnclaimed answers tickets whose claim stage panicked. Some may be granted: their users' repeats, or the sweep,
-// find the claim.
-func (s *Service) rescueUnclaimed(batch []*ticket, panicked any) {
-	s.logPanic(panicked)
-	s.refuseAll(batch, errNotReady)
-}
-
-// claim is the first stage: one call to Redis for all that wait at this campaign.
-func (s *Service) claim(l *lane, batch []*ticket) {
-	waiting := s.refuseOverdue(l, batch)
-	if len(waiting) == 0 {
+// claim asks Redis. While neither the log nor the database could make a grant durable, nobody is granted anything.
+func (s *Service) claim(l *lane, campaign *coupon.Campaign, waiting []*ticket) {
+	if s.database.away() && s.log.away() {
+		s.probeLog()
+		s.refuseAll(waiting, errNotReady)
 		return
 	}
 	s.metrics.claimBatch.Observe(float64(len(waiting)))
-	campaign, ok := s.view.Campaign(l.campaign.ID)
-	if !ok {
-		campaign = l.campaign
-	}
-	keys := make([]coupon.Key, len(waiting))
-	for i, t := range waiting {
-		keys[i] = t.key
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), claimDeadline)
 	defer cancel()
-	decisions, err := s.stock.Claim(ctx, campaign.ID, campaign.Epoch, keys)
+	failpoint.Hit(failpoint.ScriptSent) // dying before the call and while it runs are one case: what it did is unknown
+	decisions, err := s.stock.Claim(ctx, campaign.ID, campaign.Epoch, keysOf(waiting))
+	failpoint.Hit(failpoint.ScriptReplied)
 	if err != nil {
 		// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
 		l.silentAt = time.Now()
@@ -75,96 +44,103 @@ func (s *Service) claim(l *lane, batch []*ticket) {
 	}
 }
 
-// refuseOverdue answers the tickets that came while a call was failing: Redis was silent for them too, and a queue of
-// calls that each wait out their deadline would keep the last of them for seconds.
-func (s *Service) refuseOverdue(l *lane, batch []*ticket) []*ticket {
-	waiting := batch[:0]
-	for _, t := range batch {
-		if t.arrived.Before(l.silentAt) {
-			s.refuse(t, errNotReady)
-			continue
-		}
-		waiting = append(waiting, t)
-	}
-	return waiting
-}
-
 func (s *Service) decide(t *ticket, d coupon.Decision, campaign *coupon.Campaign) {
-	switch d.Verdict {
-	case coupon.Granted, coupon.Held:
-		t.claim = d.Claim
-		t.replayed = d.Verdict == coupon.Held
-		s.makeDurable(t, d.Mark)
-	case coupon.WrongEpoch, coupon.Unsealed, coupon.Broken:
-		s.view.Reload()
-		s.refuse(t, errNotReady)
-	default:
-		s.refuse(t, refusal(d.Verdict, campaign))
+	if d.Verdict != coupon.Granted && d.Verdict != coupon.Held {
+		s.turnDown(t, d.Verdict, campaign)
+		return
 	}
-}
-
-func refusal(v coupon.Verdict, campaign *coupon.Campaign) error {
-	switch v {
-	case coupon.RefusedSoldOut:
-		return errSoldOut
-	case coupon.RefusedEnded:
-		return errEnded
-	case coupon.RefusedPaused:
-		return errPaused
-	case coupon.RefusedPerUserLimit:
-		return errPerUserLimit
-	case coupon.RefusedNotStarted:
-		return &coupon.Error{Code: coupon.CodeCampaignNotStarted, StartsAt: campaign.StartsAt}
-	default:
-		return errNotReady
-	}
+	t.claim = d.Claim
+	t.replayed = d.Verdict == coupon.Held
+	s.makeDurable(t, d.Mark)
 }
 
 // makeDurable is the second stage. A claim that is not known to be in the log is published, again if need be: helping
-// costs a duplicate, waiting for another server could cost the grant.
+// costs a duplicate, waiting for another server could cost the grant. While the log is away it is issued instead.
 func (s *Service) makeDurable(t *ticket, mark coupon.Mark) {
-	if mark == coupon.MarkCarried {
-		t.ackedAt = time.Now()
+	switch {
+	case mark == coupon.MarkCarried:
 		s.lookUps.add(t)
-		return
-	}
-	if mark.Durable() {
-		t.ackedAt = time.Now()
+	case mark.Durable():
 		s.confirms.add(t)
-		return
+	case s.log.begin(time.Now(), t.claim):
+		s.publish(t)
+	default:
+		s.probeLog()
+		t.lane.directs.add(t)
 	}
+}
+
+func (s *Service) publish(t *ticket) {
 	s.publisher.Publish(t.claim, time.Now().Add(publishDeadline), func(err error) { s.published(t, err) })
+	failpoint.Hit(failpoint.ProduceSent)
+	if planted.On(planted.ForgetBeforeAck) {
+		s.drop(t.claim)
+	}
 }
 
+// published goes on with a claim that the log acknowledged. Of one that it did not acknowledge nothing is known: the entry
+// stays in pending, is never released, and the row is made here and now.
 func (s *Service) published(t *ticket, err error) {
-	if err != nil {
-		s.finish(t, coupon.StatusPending) // unknown: the entry stays in pending and is never released
+	switch {
+	case err == nil:
+		failpoint.Hit(failpoint.AckRead)
+		s.log.acked()
+		s.drop(t.claim)
+		s.confirms.add(t)
+	case planted.On(planted.CompensateOnTimeout):
+		s.drop(t.claim)
+		s.refuse(t, errNotReady)
+	default:
+		if coupon.CodeOf(err) != coupon.CodeOverloaded { // a full producer says nothing about the log
+			s.log.failed()
+		}
+		t.lane.directs.add(t)
+	}
+}
+
+// probeLog publishes the claim that was tried last once more, if the log was not asked for a moment. It was granted, so an
+// event more of it does no harm.
+func (s *Service) probeLog() {
+	now := time.Now()
+	claim, due := s.log.probe(now)
+	if !due {
 		return
 	}
-	t.ackedAt = time.Now()
-	s.inFlight.acked()
-	s.forgets.add(t.claim)
-	s.confirms.add(t)
+	s.publisher.Publish(claim, now.Add(publishDeadline), func(err error) {
+		if err == nil {
+			s.log.acked()
+		}
+	})
 }
 
-// forget takes acked claims out of pending, one script for each epoch in the batch. What it cannot reach is published
+// drop has a claim that the log or the database holds taken out of pending.
+func (s *Service) drop(claim coupon.Claim) {
+	s.inFlight.acked()
+	s.forgets.add(claim)
+}
+
+// forget takes durable claims out of pending, one script for each epoch in the batch. What it cannot reach is published
 // once more by the sweep, which is harmless.
 func (s *Service) forget(batch []coupon.Claim) {
 	defer s.inFlight.forgot(len(batch))
-	type epoch struct {
-		campaign string
-		number   int64
-	}
-	groups := make(map[epoch][]coupon.Key, 1)
+	groups := make(map[coupon.EpochRef][]coupon.Key, 1)
 	for _, c := range batch {
-		e := epoch{c.Campaign, c.Epoch}
-		groups[e] = append(groups[e], c.Key)
+		ref := coupon.EpochRef{Campaign: c.Campaign, Epoch: c.Epoch}
+		groups[ref] = append(groups[ref], c.Key)
 	}
-	for e, keys := range groups {
+	for ref, keys := range groups {
 		ctx, cancel := context.WithTimeout(context.Background(), forgetDeadline)
-		if err := s.stock.Forget(ctx, e.campaign, e.number, keys); err != nil {
-			s.logger.Debug("acked claims stay in pending for the sweep", "campaign", e.campaign, "claims", len(keys), "error", err)
+		if err := s.stock.Forget(ctx, ref.Campaign, ref.Epoch, keys); err != nil {
+			s.logger.Debug("durable claims stay in pending for the sweep", "campaign", ref.Campaign, "claims", len(keys), "error", err)
 		}
 		cancel()
 	}
+}
+
+func keysOf(batch []*ticket) []coupon.Key {
+	keys := make([]coupon.Key, len(batch))
+	for i, t := range batch {
+		keys[i] = t.key
+	}
+	return keys
 }

@@ -8,14 +8,14 @@ import (
 )
 
 // readDeadline bounds what a user's question about their claims may take.
-const readDeadline = 2 * time.Second
+const readDeadline = 1500 * time.Millisecond
 
 var errClaimNotFound = coupon.NewError(coupon.CodeClaimNotFound, "")
 
 // Claim returns the user's n-th claim as it stands. The error is claim_not_found only when every store that could know of
 // it said no; else, unavailable.
 func (s *Service) Claim(ctx context.Context, key coupon.Key) (Answer, error) {
-	answers, err := s.claimsOf(ctx, key.Campaign, key.User, func(*coupon.Campaign) []int { return []int{key.N} })
+	answers, err := s.claimsOf(ctx, key.Campaign, func(*coupon.Campaign) []coupon.Key { return []coupon.Key{key} })
 	if err != nil {
 		return Answer{}, err
 	}
@@ -27,96 +27,122 @@ func (s *Service) Claim(ctx context.Context, key coupon.Key) (Answer, error) {
 
 // Claims returns the user's claims of a campaign, in the order of n.
 func (s *Service) Claims(ctx context.Context, campaign, user string) ([]Answer, error) {
-	return s.claimsOf(ctx, campaign, user, func(c *coupon.Campaign) []int {
-		all := make([]int, c.PerUserLimit)
+	return s.claimsOf(ctx, campaign, func(c *coupon.Campaign) []coupon.Key {
+		all := make([]coupon.Key, c.PerUserLimit)
 		for i := range all {
-			all[i] = i + 1
+			all[i] = coupon.Key{Campaign: campaign, User: user, N: i + 1}
 		}
 		return all
 	})
 }
 
-// claimsOf tells the claims of a user that exist among the wanted ones: issued from the row, else what Redis remembers.
-// Without MySQL a claim that Redis holds is pending, and nothing is said of any other.
-func (s *Service) claimsOf(ctx context.Context, campaign, user string, wanted func(*coupon.Campaign) []int) ([]Answer, error) {
+// claimsOf tells those of the wanted claims that exist, in the order wanted.
+func (s *Service) claimsOf(ctx context.Context, campaign string, wanted func(*coupon.Campaign) []coupon.Key) ([]Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, readDeadline)
 	defer cancel()
 	c, err := s.view.Find(ctx, campaign)
-	if err != nil {
+	if err != nil || c.Epoch == 0 {
 		return nil, err
 	}
-	rows, recordErr := s.record.Coupons(ctx, campaign, user)
-	var answers []Answer
-	var open []coupon.Key
-	for _, n := range wanted(c) {
-		if row, found := rowOf(rows, n); found {
-			answers = append(answers, Answer{Claim: row.Claim, Status: coupon.StatusIssued, Coupon: &row})
-			continue
+	r := &reading{keys: wanted(c), recorded: errNotReady}
+	if !s.database.away() {
+		r.known, r.recorded = s.recorded(ctx, campaign, r.keys)
+	}
+	if r.recorded == nil && r.allIssued() {
+		return r.answers(), nil
+	}
+	if retired(c) || c.Mode == coupon.ModeSQL {
+		return s.readRecord(ctx, c, r)
+	}
+	return s.readStock(ctx, c, r)
+}
+
+// reading is a question about claims of one user, and what MySQL said: known when recorded is nil.
+type reading struct {
+	keys     []coupon.Key
+	known    recorded
+	recorded error
+}
+
+func (r *reading) allIssued() bool { return len(r.known.rows) == len(r.keys) }
+
+// answers tells the claims that MySQL knows.
+func (r *reading) answers() []Answer {
+	found := make([]Answer, 0, len(r.keys))
+	for _, key := range r.keys {
+		if a, ok := r.known.answer(key); ok {
+			found = append(found, a)
 		}
-		open = append(open, coupon.Key{Campaign: campaign, User: user, N: n})
 	}
-	if len(open) == 0 || c.Epoch == 0 {
-		return answers, nil
+	return found
+}
+
+// readRecord tells claims of which Redis knows nothing.
+func (s *Service) readRecord(ctx context.Context, c *coupon.Campaign, r *reading) ([]Answer, error) {
+	if r.recorded != nil {
+		return nil, coupon.Unavailable("read claims", r.recorded)
 	}
-	decisions, err := s.stock.Held(ctx, campaign, c.Epoch, open)
+	found := r.answers()
+	if len(found) == len(r.keys) {
+		return found, nil
+	}
+	_, err := s.standing(ctx, c)
+	return found, err
+}
+
+// readStock tells claims that Redis may hold: it knows when one was claimed, and whether it is durable. Without MySQL one
+// that it holds is pending, and nothing is said of any other.
+func (s *Service) readStock(ctx context.Context, c *coupon.Campaign, r *reading) ([]Answer, error) {
+	decisions, err := s.stock.Held(ctx, c.ID, c.Epoch, r.keys)
 	if err != nil {
 		return nil, coupon.Unavailable("read claims", err)
 	}
-	unissued, err := s.unissued(ctx, decisions, recordErr)
-	return merge(answers, unissued), err
-}
-
-// unissued tells the claims that Redis holds and that have no row: failed, accepted or pending.
-func (s *Service) unissued(ctx context.Context, decisions []coupon.Decision, recordErr error) ([]Answer, error) {
-	var answers []Answer
-	for _, d := range decisions {
+	var standing coupon.Standing
+	standingErr := r.recorded
+	if standingErr == nil {
+		standing, standingErr = s.standing(ctx, c)
+	}
+	found := make([]Answer, 0, len(r.keys))
+	for i, d := range decisions {
+		a, known := r.known.answer(r.keys[i])
 		switch {
+		case a.Coupon != nil:
+		case d.Verdict == coupon.Held:
+			if !known {
+				a.Status = heldStatus(d, standing)
+			}
+			a.Claim = d.Claim
+		case known: // a failed event that the keys of Redis do not tell of
 		case d.Verdict == coupon.Broken:
 			return nil, errNotReady
-		case d.Verdict != coupon.Held && recordErr != nil:
-			return nil, coupon.Unavailable("read claims", recordErr)
-		case d.Verdict != coupon.Held:
+		case standingErr != nil:
+			return nil, coupon.Unavailable("read claims", standingErr)
+		default:
 			continue
 		}
-		status := coupon.StatusPending
-		if recordErr == nil {
-			var err error
-			if status, err = s.statusOf(ctx, d); err != nil {
-				return nil, coupon.Unavailable("read claims", err)
-			}
-		}
-		answers = append(answers, Answer{Claim: d.Claim, Status: status})
+		found = append(found, a)
 	}
-	return answers, nil
+	return found, nil
 }
 
-func (s *Service) statusOf(ctx context.Context, d coupon.Decision) (coupon.ClaimStatus, error) {
-	failure, failed, err := s.record.Failure(ctx, d.Claim.Key)
+// heldStatus is the status of a claim that Redis holds and MySQL does not know. An unknown standing confirms nothing.
+func heldStatus(d coupon.Decision, standing coupon.Standing) coupon.ClaimStatus {
+	if d.Mark.Durable() && standing.Confirms(d.Claim.Epoch) {
+		return coupon.StatusAccepted
+	}
+	return coupon.StatusPending
+}
+
+// standing reads where the campaign's epoch stands. The error is unavailable when it is not the view's: what has been read
+// until now was asked of the wrong store, or of the wrong keys.
+func (s *Service) standing(ctx context.Context, c *coupon.Campaign) (coupon.Standing, error) {
+	standings, err := s.record.Standings(ctx, []string{c.ID})
 	if err != nil {
-		return "", err
+		return coupon.Standing{}, coupon.Unavailable("read claims", err)
 	}
-	if failed && failure == coupon.FailureParked {
-		return coupon.StatusFailed, nil
+	if standings[c.ID].Epoch != c.Epoch {
+		s.view.Reload()
+		return coupon.Standing{}, errNotReady
 	}
-	if failed || !d.Mark.Durable() {
-		return coupon.StatusPending, nil
-	}
-	standings, err := s.record.Standings(ctx, []string{d.Claim.Campaign})
-	if err != nil || !standings[d.Claim.Campaign].Confirms(d.Claim.Epoch) {
-		return coupon.StatusPending, nil
-	}
-	return coupon.StatusAccepted, nil
-}
-
-// merge puts two lists, each in the order of n, into one.
-func merge(a, b []Answer) []Answer {
-	merged := make([]Answer, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if a[0].Claim.N < b[0].Claim.N {
-			merged, a = append(merged, a[0]), a[1:]
-		} else {
-			merged, b = append(merged, b[0]), b[1:]
-		}
-	}
-	return append(append(merged, a...), b...)
+	return standings[c.ID], nil
 }

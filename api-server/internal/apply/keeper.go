@@ -3,6 +3,8 @@ package apply
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,9 +13,14 @@ import (
 )
 
 const (
-	sweepEvery = 500 * time.Millisecond
-	redisBound = time.Second
-	sweepBound = 10 * time.Second
+	lookEvery   = 500 * time.Millisecond
+	sweepEvery  = 500 * time.Millisecond
+	redisBound  = time.Second
+	recordBound = time.Second
+	sweepBound  = 10 * time.Second
+
+	// viewsSettle is how long after one server knows a thing all servers know it: their views are refreshed in less.
+	viewsSettle = 2 * time.Second
 )
 
 // keptStock is what a keeper asks of Redis. Open must refuse a campaign whose keys are not as they were prepared.
@@ -23,50 +30,82 @@ type keptStock interface {
 	Open(ctx context.Context, d coupon.Document) error
 }
 
+// keptRecord moves what Redis may give out. RaiseWanted must change nothing under another version of the campaign by now,
+// FinishLowering nothing of a later lowering than the document's.
+// FinishLowering answers limit_below_claimed, and the campaign as it then is, when the lowering was refused.
+type keptRecord interface {
+	RaiseWanted(ctx context.Context, ref coupon.EpochRef, version, seen int64) (coupon.Campaign, error)
+	FinishLowering(ctx context.Context, doc coupon.Document, taken bool) (coupon.Campaign, error)
+}
+
 type sweeper interface {
 	Sweep(ctx context.Context, campaign string, epoch int64, overdue time.Duration) (outbox.Swept, error)
 }
 
-// Keeper looks at every campaign's stock twice a second: it remembers the levels, finishes an opening, pause or close
-// that did not reach Redis, and publishes what was left pending.
+// Keeper looks at every campaign's stock twice a second: it remembers the levels, finishes an opening, pause, close, raise
+// or lowering that did not reach Redis, and publishes what was left pending.
 type Keeper struct {
 	view    *View
 	stock   keptStock
+	record  keptRecord
 	outbox  sweeper
 	metrics *Metrics
 	logger  *slog.Logger
-	current atomic.Pointer[map[string]coupon.Level]
+	watches map[string]*watch // by campaign; only Once uses it
+	current atomic.Pointer[looked]
+}
+
+// looked is what the last look found.
+type looked struct {
+	levels map[string]coupon.Level
+	due    []coupon.EpochRef // those with pending claims
 }
 
 // NewKeeper returns a Keeper of the view's campaigns.
-func NewKeeper(view *View, stock keptStock, outbox sweeper, metrics *Metrics, logger *slog.Logger) *Keeper {
-	k := &Keeper{view: view, stock: stock, outbox: outbox, metrics: metrics, logger: logger}
-	k.current.Store(&map[string]coupon.Level{})
+func NewKeeper(view *View, stock keptStock, record keptRecord, outbox sweeper, metrics *Metrics, logger *slog.Logger) *Keeper {
+	k := &Keeper{
+		view: view, stock: stock, record: record, outbox: outbox, metrics: metrics, logger: logger,
+		watches: map[string]*watch{},
+	}
+	k.current.Store(&looked{})
 	return k
 }
 
-// Level returns the level of a campaign as last seen; Known is false when Redis could not tell.
-func (k *Keeper) Level(campaign string) coupon.Level { return (*k.current.Load())[campaign] }
+// Level returns the level of a campaign as last seen; Known is false when the store that hands out its serials could not
+// tell.
+func (k *Keeper) Level(campaign string) coupon.Level { return k.current.Load().levels[campaign] }
 
-// Run keeps until ctx ends. A sweep cut short leaves its claims leased for a moment; another server takes them then.
+// Run keeps until ctx ends. Looks and sweeps do not wait for each other: a log that is away must not keep a document from
+// Redis. A sweep cut short leaves its claims leased for a moment; another server takes them then.
 func (k *Keeper) Run(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
+	var loops sync.WaitGroup
+	loops.Go(func() { every(ctx, sweepEvery, func(time.Time) { k.Sweep(ctx) }) })
+	every(ctx, lookEvery, func(now time.Time) { k.Once(ctx, now) })
+	loops.Wait()
+}
+
+func every(ctx context.Context, period time.Duration, do func(now time.Time)) {
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			k.Once(ctx, time.Now())
+			do(time.Now())
 		}
 	}
 }
 
-// Once looks at every campaign once.
+// Once looks at every campaign once; now must have a monotonic reading.
 func (k *Keeper) Once(ctx context.Context, now time.Time) {
-	var opened []*coupon.Campaign
+	var opened, inSQL []*coupon.Campaign
 	for _, c := range k.view.Campaigns() {
-		if c.EpochState == coupon.EpochActive && c.Mode == coupon.ModeRedis {
+		switch {
+		case c.EpochState != coupon.EpochActive:
+		case c.Mode == coupon.ModeSQL:
+			inSQL = append(inSQL, c)
+		default:
 			opened = append(opened, c)
 		}
 	}
@@ -74,16 +113,21 @@ func (k *Keeper) Once(ctx context.Context, now time.Time) {
 	if err != nil {
 		k.logger.Debug("not all stock levels are known", "error", err)
 	}
-	levels := make(map[string]coupon.Level, len(opened))
-	for i, c := range opened {
-		levels[c.ID] = found[i]
+	active := slices.Concat(opened, inSQL)
+	for _, c := range inSQL {
+		found = append(found, levelInSQL(c))
 	}
-	k.current.Store(&levels)
-	k.metrics.show(opened, found, now)
+	k.remember(active, found)
+	k.metrics.show(active, found, now)
+	k.watchAll(opened, now)
 	for i, c := range opened {
-		k.finish(ctx, c, found[i])
+		k.tend(ctx, c, found[i], now)
 	}
-	k.sweep(ctx, opened, found)
+}
+
+// levelInSQL is the level of a campaign whose serials the database hands out, as old as the view.
+func levelInSQL(c *coupon.Campaign) coupon.Level {
+	return coupon.Level{Known: true, Last: c.NextSerial - 1, Epoch: c.Epoch, Version: c.Version}
 }
 
 func (k *Keeper) look(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
@@ -96,39 +140,30 @@ func (k *Keeper) look(ctx context.Context, campaigns []*coupon.Campaign) ([]coup
 	return found, err
 }
 
-// finish brings to Redis what an operator's request recorded and did not get there.
-func (k *Keeper) finish(ctx context.Context, c *coupon.Campaign, level coupon.Level) {
-	if !level.Known || level.Version >= c.Version {
-		return
+func (k *Keeper) remember(campaigns []*coupon.Campaign, found []coupon.Level) {
+	next := &looked{levels: make(map[string]coupon.Level, len(campaigns))}
+	for i, c := range campaigns {
+		next.levels[c.ID] = found[i]
+		if found[i].Pending > 0 {
+			next.due = append(next.due, c.Ref())
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisBound)
-	defer cancel()
-	var err error
-	if level.Version == 0 {
-		err = k.stock.Open(ctx, c.Document())
-	} else {
-		_, err = k.stock.Push(ctx, c.Document())
-	}
-	if err != nil {
-		k.logger.Warn("a campaign's document did not reach Redis", "campaign", c.ID, "version", c.Version, "error", err)
-	}
+	k.current.Store(next)
 }
 
-// sweep asks for every campaign with pending claims; whether they are due is judged by Redis' clock, not by ours.
-func (k *Keeper) sweep(ctx context.Context, campaigns []*coupon.Campaign, levels []coupon.Level) {
+// Sweep asks for every campaign with pending claims; whether they are due is judged by Redis' clock, not by ours.
+func (k *Keeper) Sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepBound)
 	defer cancel()
-	for i, c := range campaigns {
-		if levels[i].Pending == 0 {
-			continue
-		}
-		swept, err := k.outbox.Sweep(ctx, c.ID, c.Epoch, 0)
+	for _, ref := range k.current.Load().due {
+		swept, err := k.outbox.Sweep(ctx, ref.Campaign, ref.Epoch, 0)
 		if err != nil {
-			k.logger.Warn("sweep did not finish", "campaign", c.ID, "taken", swept.Taken, "published", swept.Published, "error", err)
+			k.logger.Warn("sweep did not finish",
+				"campaign", ref.Campaign, "taken", swept.Taken, "published", swept.Published, "error", err)
 			continue
 		}
 		if swept.Taken > 0 {
-			k.logger.Info("pending claims published again", "campaign", c.ID, "published", swept.Published)
+			k.logger.Info("pending claims published again", "campaign", ref.Campaign, "published", swept.Published)
 		}
 	}
 }

@@ -22,6 +22,10 @@ type kept struct {
 	opened    []string
 	pushed    []string
 	swept     []string
+	raised    []int64
+	finished  []bool
+	redis     coupon.Pushed
+	wanted    coupon.Campaign // what the record answers a raise or a lowering with
 }
 
 func (k *kept) View(context.Context) ([]coupon.Campaign, error) { return k.campaigns, k.failure }
@@ -36,7 +40,20 @@ func (k *kept) Levels(_ context.Context, campaigns []*coupon.Campaign) ([]coupon
 
 func (k *kept) Push(_ context.Context, d coupon.Document) (coupon.Pushed, error) {
 	k.pushed = append(k.pushed, d.Campaign)
-	return coupon.Pushed{}, nil
+	return k.redis, nil
+}
+
+func (k *kept) RaiseWanted(_ context.Context, _ coupon.EpochRef, _, seen int64) (coupon.Campaign, error) {
+	k.raised = append(k.raised, seen)
+	return k.wanted, nil
+}
+
+func (k *kept) FinishLowering(_ context.Context, _ coupon.Document, taken bool) (coupon.Campaign, error) {
+	k.finished = append(k.finished, taken)
+	if !taken {
+		return k.wanted, coupon.NewError(coupon.CodeLimitBelowClaimed, "")
+	}
+	return k.wanted, nil
 }
 
 func (k *kept) Open(_ context.Context, d coupon.Document) error {
@@ -53,35 +70,146 @@ func (k *kept) Sweep(_ context.Context, campaign string, _ int64, _ time.Duratio
 	return outbox.Swept{}, nil
 }
 
+func keeperOf(t *testing.T, k *kept) *Keeper {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	view := NewView(k, logger)
+	require.NoError(t, view.Refresh(t.Context()))
+	return NewKeeper(view, k, k, k, NewMetrics(prometheus.NewRegistry()), logger)
+}
+
+// see has the keeper look at a changed campaign.
+func (k *kept) see(t *testing.T, keeper *Keeper, now time.Time, change func(c *coupon.Campaign)) {
+	t.Helper()
+	change(&k.campaigns[0])
+	require.NoError(t, keeper.view.Refresh(t.Context()))
+	keeper.Once(t.Context(), now)
+}
+
+func opened(id string) coupon.Campaign {
+	return coupon.Campaign{
+		ID: id, Epoch: 3, EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, Version: 5, Status: coupon.CampaignActive,
+		Hi: 100, HiWanted: 100,
+	}
+}
+
 func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	opened := func(id string) coupon.Campaign {
-		return coupon.Campaign{ID: id, Epoch: 1, EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, Version: 5, Status: coupon.CampaignActive}
-	}
+	inSQL := opened("in-sql")
+	inSQL.Mode, inSQL.NextSerial, inSQL.HiWanted = coupon.ModeSQL, 8, 50
+	fencing := opened("fencing")
+	fencing.EpochState = coupon.EpochFencing
 	k := &kept{
-		campaigns: []coupon.Campaign{opened("idle"), opened("due"), opened("fresh"), opened("behind"), opened("half"), opened("gone"), {ID: "never-opened"}},
+		campaigns: []coupon.Campaign{
+			opened("idle"), opened("due"), opened("fresh"), opened("behind"), opened("half"), opened("gone"), opened("ahead"),
+			inSQL, fencing,
+			{ID: "never-opened"},
+		},
 		levels: map[string]coupon.Level{
-			"idle":   {Known: true, Version: 5},
-			"due":    {Known: true, Version: 5, Pending: 1, OldestDue: now.Add(-time.Second)},
-			"fresh":  {Known: true, Version: 5, Pending: 1, OldestDue: now.Add(time.Second)},
-			"half":   {Known: true},
-			"behind": {Known: true, Version: 4, Last: 7},
-			"gone":   {},
+			"idle":    {Known: true, Epoch: 3, Version: 5},
+			"due":     {Known: true, Epoch: 3, Version: 5, Pending: 1, OldestDue: now.Add(-time.Second)},
+			"fresh":   {Known: true, Epoch: 3, Version: 5, Pending: 1, OldestDue: now.Add(time.Second)},
+			"half":    {Known: true, Epoch: 2, Version: 4},
+			"behind":  {Known: true, Epoch: 3, Version: 4, Last: 7},
+			"ahead":   {Known: true, Epoch: 4, Version: 3},
+			"fencing": {Known: true, Epoch: 3, Version: 4},
+			"gone":    {},
 		},
 	}
-	view := NewView(k, slog.New(slog.DiscardHandler))
-	require.NoError(t, view.Refresh(t.Context()))
-	keeper := NewKeeper(view, k, k, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	keeper := keeperOf(t, k)
 	keeper.Once(t.Context(), now)
-	require.Equal(t, []string{"due", "fresh"}, k.swept, "whether they are due is for Redis' clock to say")
-	require.Equal(t, []string{"behind"}, k.pushed)
-	require.Equal(t, []string{"half"}, k.opened, "its keys are there, its document never came")
+	require.Equal(t, []string{"behind"}, k.pushed, "nothing is said to a later epoch, nor to one that is fenced")
+	require.Empty(t, k.opened, "not every server knows the epoch")
 	require.Equal(t, int64(7), keeper.Level("behind").Last)
+	require.Equal(t, coupon.Level{Known: true, Last: 7, Epoch: 3, Version: 5}, keeper.Level("in-sql"))
+
+	keeper.Sweep(t.Context())
+	require.Equal(t, []string{"due", "fresh"}, k.swept, "whether they are due is for Redis' clock to say")
+
+	keeper.Once(t.Context(), now.Add(viewsSettle-1))
+	require.Empty(t, k.opened)
+	keeper.Once(t.Context(), now.Add(viewsSettle))
+	require.Equal(t, []string{"half"}, k.opened, "its keys are there, its document never came")
 
 	k.levels, k.failure = nil, errors.New("away")
 	keeper.Once(t.Context(), now)
 	require.False(t, keeper.Level("behind").Known, "an old level is not shown as today's")
+	require.True(t, keeper.Level("in-sql").Known)
+}
+
+func TestAnEpochSettlesAnewWhenItIsAnother(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := &kept{campaigns: []coupon.Campaign{opened("a")}, levels: map[string]coupon.Level{"a": {Known: true, Epoch: 2}}}
+	keeper := keeperOf(t, k)
+	keeper.Once(t.Context(), now)
+	k.see(t, keeper, now.Add(viewsSettle), func(c *coupon.Campaign) { c.Epoch = 4 })
+	require.Empty(t, k.opened)
+	k.see(t, keeper, now.Add(2*viewsSettle), func(c *coupon.Campaign) { c.EpochState = coupon.EpochFencing })
+	k.see(t, keeper, now.Add(2*viewsSettle), func(c *coupon.Campaign) { c.EpochState = coupon.EpochActive })
+	require.Empty(t, k.opened)
+}
+
+func TestARaiseWaitsUntilEveryServerKnowsIt(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	at := start.Add
+	k := &kept{campaigns: []coupon.Campaign{opened("a")}, levels: map[string]coupon.Level{"a": {Known: true, Epoch: 3, Version: 5}}}
+	keeper := keeperOf(t, k)
+	keeper.Once(t.Context(), at(0))
+	k.see(t, keeper, at(time.Second), func(c *coupon.Campaign) { c.Hi = 120 })
+	k.see(t, keeper, at(2*time.Second), func(c *coupon.Campaign) { c.Hi = 150 })
+	keeper.Once(t.Context(), at(3*time.Second-1))
+	require.Empty(t, k.raised)
+	k.wanted = opened("a")
+	keeper.Once(t.Context(), at(3*time.Second))
+	require.Equal(t, []int64{120}, k.raised, "150 is not known for long enough")
+	require.Equal(t, []string{"a"}, k.pushed, "Redis is told at once")
+
+	k.see(t, keeper, at(3500*time.Millisecond), func(c *coupon.Campaign) { c.HiWanted, c.Version = 120, 6 })
+	keeper.Once(t.Context(), at(5*time.Second))
+	require.Len(t, k.raised, 1, "what was seen under another version counts no more")
+	keeper.Once(t.Context(), at(5500*time.Millisecond))
+	require.Equal(t, []int64{120, 150}, k.raised)
+
+	k.see(t, keeper, at(8*time.Second), func(c *coupon.Campaign) { c.Lowering = 10 })
+	require.Len(t, k.raised, 2, "not while a lowering is open")
+}
+
+func TestALoweringLeftOpenIsFinished(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hi     int64
+		taken  bool
+		pushes int
+	}{
+		"taken":   {hi: 90, taken: true, pushes: 1},
+		"refused": {hi: 100, taken: false, pushes: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			now := time.Now()
+			lowering := opened("a")
+			lowering.Lowering, lowering.HiWanted = 10, 90
+			k := &kept{
+				campaigns: []coupon.Campaign{lowering}, wanted: opened("a"),
+				levels: map[string]coupon.Level{"a": {Known: true, Epoch: 3, Version: 5}}, redis: coupon.Pushed{Version: 5, Hi: c.hi},
+			}
+			keeper := keeperOf(t, k)
+			keeper.Once(t.Context(), now)
+			keeper.Once(t.Context(), now.Add(loweringPatience-1))
+			require.Empty(t, k.finished, "its own server may be at it")
+			keeper.Once(t.Context(), now.Add(loweringPatience))
+			require.Equal(t, []bool{c.taken}, k.finished)
+			require.Len(t, k.pushed, c.pushes, "Redis is told what became of a refused one")
+			keeper.Once(t.Context(), now.Add(loweringPatience+lookEvery))
+			require.Len(t, k.finished, 1, "an answer is waited for")
+
+			k.see(t, keeper, now.Add(2*loweringPatience), func(c *coupon.Campaign) { c.HiWanted = 80 })
+			require.Len(t, k.finished, 1, "another lowering of as many places")
+		})
+	}
 }
 
 func TestAViewThatCannotBeRefreshedStands(t *testing.T) {

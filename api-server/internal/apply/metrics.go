@@ -16,6 +16,7 @@ type Metrics struct {
 	duration       prometheus.Histogram
 	claimBatch     prometheus.Histogram
 	confirmSeconds prometheus.Histogram
+	directIssued   prometheus.Counter
 	answers        answerCounters
 	remaining      *prometheus.GaugeVec
 	pending        *prometheus.GaugeVec
@@ -57,8 +58,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "coupon_confirm_duration_seconds", Help: "Time of one confirm read.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 14),
 		}),
+		directIssued: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coupon_direct_issued_total", Help: "Coupons issued while their users waited: in mode sql, or past a log that was away.",
+		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "coupon_stock_remaining", Help: "Places Redis can still give out.",
+			Name: "coupon_stock_remaining", Help: "Places that can still be given out.",
 		}, []string{"campaign"}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coupon_pending", Help: "Claims not yet acknowledged by Kafka.",
@@ -74,7 +78,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	for _, s := range []coupon.ClaimStatus{coupon.StatusPending, coupon.StatusAccepted, coupon.StatusIssued, coupon.StatusFailed} {
 		m.answers[s] = answers.WithLabelValues(string(s))
 	}
-	registry.MustRegister(m.applies, m.duration, m.claimBatch, m.confirmSeconds, m.remaining, m.pending, m.oldest, answers)
+	registry.MustRegister(m.applies, m.duration, m.claimBatch, m.confirmSeconds, m.directIssued,
+		m.remaining, m.pending, m.oldest, answers)
 	return m
 }
 

@@ -12,7 +12,7 @@ const (
 	missesKept   = 4096         // more answers than that are not kept
 	missesAsking = 4            // more questions at once are refused: invented ids must not eat the database
 	missAge      = refreshEvery // an answer is as old as the view may be
-	missDeadline = refreshEvery
+	missDeadline = 800 * time.Millisecond
 )
 
 // misses remembers for a moment what the record said of campaigns that are not in the view.

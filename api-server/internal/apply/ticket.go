@@ -5,16 +5,17 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
 // ticket is one apply on its way through the stages. The stages own it until it is answered; the waiting request may be
 // gone by then, and the grant is carried to its end all the same.
 type ticket struct {
 	key      coupon.Key
+	lane     *lane
 	arrived  time.Time
 	claim    coupon.Claim
 	replayed bool
-	ackedAt  time.Time
 
 	answered atomic.Bool
 	answer   chan result // holds one, so answering never waits
@@ -38,9 +39,21 @@ func (s *Service) finish(t *ticket, status coupon.ClaimStatus) {
 	s.answer(t, result{answer: Answer{Claim: t.claim, Status: status, Replayed: t.replayed}})
 }
 
+func (s *Service) finishAll(batch []*ticket, status coupon.ClaimStatus) {
+	for _, t := range batch {
+		s.finish(t, status)
+	}
+}
+
 // issued answers with the user's row.
 func (s *Service) issued(t *ticket, row coupon.Coupon) {
-	s.answer(t, result{answer: Answer{Claim: row.Claim, Status: coupon.StatusIssued, Replayed: t.replayed, Coupon: &row}})
+	s.tell(t, Answer{Claim: row.Claim, Status: coupon.StatusIssued, Coupon: &row})
+}
+
+// tell answers with what a store said of the claim.
+func (s *Service) tell(t *ticket, a Answer) {
+	a.Replayed = t.replayed
+	s.answer(t, result{answer: a})
 }
 
 func (s *Service) refuse(t *ticket, err error) { s.answer(t, result{err: err}) }
@@ -59,5 +72,6 @@ func (s *Service) answer(t *ticket, r result) {
 		s.metrics.answers.With(r.answer.Status).Inc()
 	}
 	t.answer <- r
+	failpoint.Hit(failpoint.Answered)
 	s.inFlight.answered()
 }

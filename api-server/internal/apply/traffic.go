@@ -30,7 +30,8 @@ func (m *Metrics) Traffic(campaign string) Traffic {
 	t := Traffic{Refused: map[string]int64{}}
 	m.eachOutcome(campaign, func(outcome string, n int64) {
 		switch outcome {
-		case string(coupon.StatusPending), string(coupon.StatusAccepted), string(coupon.StatusIssued), outcomeReplayed:
+		case string(coupon.StatusPending), string(coupon.StatusAccepted), string(coupon.StatusIssued), string(coupon.StatusFailed),
+			outcomeReplayed:
 		default:
 			t.Refused[outcome] = n
 		}

@@ -11,8 +11,10 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// refreshEvery is how often the campaigns are read again; a change reaches every server within twice that.
-const refreshEvery = time.Second
+const (
+	refreshEvery = time.Second // how often the campaigns are read again; a change reaches every server within twice that
+	retryEvery   = 250 * time.Millisecond
+)
 
 type campaigns interface {
 	View(ctx context.Context) ([]coupon.Campaign, error)
@@ -30,6 +32,7 @@ type View struct {
 }
 
 type snapshot struct {
+	asOf   time.Time // when it was asked for; zero before the first
 	byID   map[string]*coupon.Campaign
 	sorted []*coupon.Campaign
 }
@@ -50,6 +53,9 @@ func (v *View) Campaign(id string) (*coupon.Campaign, bool) {
 // Campaigns returns the campaigns of the view in the order of their ids; they must not be changed.
 func (v *View) Campaigns() []*coupon.Campaign { return v.current.Load().sorted }
 
+// asOf returns when the view that stands was asked for.
+func (v *View) asOf() time.Time { return v.current.Load().asOf }
+
 // Find returns the campaign of that id. One that is not in the view, because it was opened a moment ago or closed long
 // ago, is asked for; only the record may say that there is none. The error is campaign_not_found or unavailable.
 func (v *View) Find(ctx context.Context, id string) (*coupon.Campaign, error) {
@@ -63,11 +69,12 @@ func (v *View) Find(ctx context.Context, id string) (*coupon.Campaign, error) {
 func (v *View) Refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, refreshEvery)
 	defer cancel()
+	asked := time.Now()
 	all, err := v.source.View(ctx)
 	if err != nil {
 		return err
 	}
-	next := &snapshot{byID: make(map[string]*coupon.Campaign, len(all)), sorted: make([]*coupon.Campaign, len(all))}
+	next := &snapshot{asOf: asked, byID: make(map[string]*coupon.Campaign, len(all)), sorted: make([]*coupon.Campaign, len(all))}
 	for i := range all {
 		next.byID[all[i].ID] = &all[i]
 		next.sorted[i] = &all[i]
@@ -99,8 +106,12 @@ func (v *View) Run(ctx context.Context) {
 		case <-v.wake:
 		}
 		err := v.Refresh(ctx)
-		if err != nil && !failing {
+		switch {
+		case err != nil && !failing:
 			v.logger.Warn("campaign view is not refreshed", "error", err)
+			tick.Reset(retryEvery)
+		case err == nil && failing:
+			tick.Reset(refreshEvery)
 		}
 		failing = err != nil
 	}

@@ -3,17 +3,11 @@ package httpapi
 import (
 	"net/http"
 	"sort"
-	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
-)
-
-const (
-	defaultPage = 50
-	maxPage     = 200
 )
 
 // publicCampaign is a campaign as users see it. Remaining is null when it is hidden or not known.
@@ -31,44 +25,6 @@ type publicCampaign struct {
 	RemainingBand *string             `json:"remaining_band"`
 	Discount      *coupon.Discount    `json:"discount"`
 	ServerTime    Time                `json:"server_time"`
-}
-
-// Page is the envelope of every list.
-type Page[T any] struct {
-	Data       []T     `json:"data"`
-	HasMore    bool    `json:"has_more"`
-	NextCursor *string `json:"next_cursor"`
-}
-
-// PageOf cuts rows, of which one more than limit was asked for, into a page; cursor names the last row shown.
-func PageOf[T any](rows []T, limit int, cursor func(T) string) Page[T] {
-	if len(rows) <= limit {
-		return Page[T]{Data: append([]T{}, rows...)}
-	}
-	next := cursor(rows[limit-1])
-	return Page[T]{Data: rows[:limit], HasMore: true, NextCursor: &next}
-}
-
-// PageLimit reads ?limit=, 1 to 200.
-func PageLimit(c *gin.Context) (int, error) {
-	raw := c.Query("limit")
-	if raw == "" {
-		return defaultPage, nil
-	}
-	n, err := strconv.Atoi(raw)
-	if err != nil || n < 1 || n > maxPage {
-		return 0, malformed("/limit", "out_of_range", "limit is 1 to 200")
-	}
-	return n, nil
-}
-
-// PageCursor reads ?cursor=, the id of the last campaign of the page before; "" for the first page.
-func PageCursor(c *gin.Context) (string, error) {
-	after := c.Query("cursor")
-	if after != "" && !coupon.ValidCampaignID(after) {
-		return "", malformed("/cursor", "invalid_cursor", "is the next_cursor of a page before")
-	}
-	return after, nil
 }
 
 func (a *API) listCampaigns(c *gin.Context) {
@@ -102,7 +58,7 @@ func (a *API) getCampaign(c *gin.Context) {
 }
 
 func (a *API) public(c *coupon.Campaign, now time.Time) publicCampaign {
-	level := a.levels.Level(c.ID)
+	level := a.level(c)
 	p := publicCampaign{
 		Object: "campaign", ID: c.ID, Name: c.Name, Availability: c.Availability(now, level.Last),
 		StartsAt: Time(c.StartsAt), EndsAt: Time(c.EndsAt), PerUserLimit: c.PerUserLimit,
@@ -123,6 +79,14 @@ func (a *API) public(c *coupon.Campaign, now time.Time) publicCampaign {
 		p.RemainingBand = &band
 	}
 	return p
+}
+
+// level tells how far a campaign's stock is used; in mode sql its record does.
+func (a *API) level(c *coupon.Campaign) coupon.Level {
+	if c.Mode == coupon.ModeSQL && c.EpochState == coupon.EpochActive {
+		return coupon.Level{Known: true, Last: c.NextSerial - 1}
+	}
+	return a.levels.Level(c.ID)
 }
 
 // bandOf tells roughly how much is left: none, few (a tenth of the limit or less), or many.

@@ -25,6 +25,8 @@ type fake struct {
 	apply func(coupon.Key) (apply.Answer, error)
 	claim func(coupon.Key) (apply.Answer, error)
 	level coupon.Level
+
+	cancel func(coupon.Key, string) (coupon.Coupon, error)
 }
 
 var winter = coupon.Campaign{
@@ -37,6 +39,11 @@ func (f *fake) Claim(_ context.Context, k coupon.Key) (apply.Answer, error) { re
 func (f *fake) Claims(_ context.Context, campaign, user string) ([]apply.Answer, error) {
 	a, err := f.claim(coupon.Key{Campaign: campaign, User: user, N: 1})
 	return []apply.Answer{a}, err
+}
+
+func (f *fake) Cancel(_ context.Context, k coupon.Key, reason string) (coupon.Coupon, coupon.Campaign, error) {
+	cancelled, err := f.cancel(k, reason)
+	return cancelled, winter, err
 }
 
 func (f *fake) Find(_ context.Context, id string) (*coupon.Campaign, error) {
@@ -62,7 +69,7 @@ func answer(k coupon.Key, s coupon.ClaimStatus, replay bool) apply.Answer {
 func newFake() *fake { return &fake{apply: granted, claim: granted} }
 
 func serve(f *fake, auth Authenticator) http.Handler {
-	return New(f, f, f, auth, f, slog.New(slog.DiscardHandler))
+	return New(f, f, f, f, auth, f, slog.New(slog.DiscardHandler))
 }
 
 func send(t *testing.T, h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
@@ -161,6 +168,10 @@ func TestBadInput(t *testing.T) {
 		{"trailing slash", "POST", applyPath + "/", "", "u", 404, "not_found", ""},
 		{"operator route", "GET", "/admin/v1/campaigns", "", "u", 404, "not_found", ""},
 		{"unknown campaign", "GET", "/v1/campaigns/spring", "", "u", 404, "campaign_not_found", ""},
+		{"bad n of a cancel", "POST", "/v1/campaigns/winter/claims/0/cancel", "", "u", 400, "malformed_request", "/n"},
+		{"unknown field of a cancel", "POST", "/v1/campaigns/winter/claims/1/cancel", `{"why":"x"}`, "u", 400, "malformed_request", "/why"},
+		{"wrong type of a reason", "POST", "/v1/campaigns/winter/claims/1/cancel", `{"reason":1}`, "u", 400, "malformed_request", "/reason"},
+		{"reason too long", "POST", "/v1/campaigns/winter/claims/1/cancel", `{"reason":"` + strings.Repeat("가", 501) + `"}`, "u", 422, "validation_failed", "/reason"},
 		{"bad n in the path", "GET", "/v1/campaigns/winter/claims/x", "", "u", 400, "malformed_request", "/n"},
 		{"bad cursor", "GET", "/v1/campaigns?cursor=%C3%A9", "", "u", 400, "malformed_request", "/cursor"},
 		{"bad limit", "GET", "/v1/campaigns?limit=201", "", "u", 400, "malformed_request", "/limit"},
@@ -198,6 +209,12 @@ func TestRefusalsAreProblems(t *testing.T) {
 		{coupon.NewError(coupon.CodeCampaignEnded, ""), 409, false},
 		{coupon.NewError(coupon.CodeCampaignPaused, ""), 409, false},
 		{coupon.NewError(coupon.CodePerUserLimit, ""), 422, false},
+		{coupon.NewError(coupon.CodeClaimNotFinal, ""), 409, false},
+		{coupon.NewError(coupon.CodeAlreadyRedeemed, ""), 409, false},
+		{coupon.NewError(coupon.CodeLimitBelowClaimed, ""), 409, false},
+		{coupon.NewError(coupon.CodeAdjusting, ""), 409, false},
+		{coupon.NewError(coupon.CodeVersionMismatch, ""), 412, false},
+		{coupon.NewError(CodePreconditionRequired, ""), 428, false},
 		{coupon.NewError(coupon.CodeOverloaded, ""), 503, true},
 		{coupon.Unavailable("claim", errors.New("dial tcp 10.0.0.1: secret")), 503, true},
 		{errors.New("a secret of the house"), 500, false},
@@ -237,7 +254,7 @@ func (slowApplier) Apply(ctx context.Context, k coupon.Key) (apply.Answer, error
 func TestAHalfClosedClientIsNotTold200(t *testing.T) {
 	t.Parallel()
 	f := newFake()
-	server := httptest.NewServer(New(slowApplier{f}, f, f, Dev{}, f, slog.New(slog.DiscardHandler)))
+	server := httptest.NewServer(New(slowApplier{f}, f, f, f, Dev{}, f, slog.New(slog.DiscardHandler)))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
@@ -279,6 +296,10 @@ func TestCampaignsAreShownAsTheirStockDisplayAllows(t *testing.T) {
 	soldOut := fields(t, send(t, h, "GET", "/v1/campaigns/winter", ""))
 	require.Zero(t, soldOut["remaining"])
 	require.Equal(t, "sold_out", soldOut["availability"])
+
+	inSQL := winter
+	inSQL.Mode, inSQL.EpochState, inSQL.NextSerial = coupon.ModeSQL, coupon.EpochActive, 98
+	require.Equal(t, int64(3), *(&API{levels: f}).public(&inSQL, time.Now()).Remaining, "the record tells, not Redis")
 
 	list := fields(t, send(t, h, "GET", "/v1/campaigns?limit=1", ""))
 	require.Len(t, list["data"], 1)

@@ -1,14 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
-	"reflect"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -26,111 +19,6 @@ type Time time.Time
 
 // MarshalJSON writes RFC 3339 in UTC with milliseconds.
 func (t Time) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
-
-// ReadJSON reads one JSON object of at most limit bytes into the struct that v points to. Unknown and repeated fields
-// and trailing data are refused. The error is a *coupon.Error that names the field.
-func ReadJSON(c *gin.Context, limit int64, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
-	if err != nil {
-		return readError(err)
-	}
-	if len(body) == 0 {
-		return errEmptyBody
-	}
-	if err := checkFields(body, v); err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields() // of the objects within
-	if err := decoder.Decode(v); err != nil {
-		return readError(err)
-	}
-	return nil
-}
-
-// checkFields refuses what the decoder would let pass: another case of a field's name, a name given twice, and a body
-// that is not one object.
-func checkFields(body []byte, v any) error {
-	if !json.Valid(body) {
-		return malformed("", "invalid_json", "the body is not one valid JSON value")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if opening, _ := decoder.Token(); opening != json.Delim('{') {
-		return malformed("", "wrong_type", "the body is not an object")
-	}
-	known := fieldsOf(v)
-	for decoder.More() {
-		name, _ := decoder.Token() // cannot fail: the JSON is valid
-		field := name.(string)
-		unused, exists := known[field]
-		switch {
-		case !exists:
-			return malformed(pointerTo(field), "unknown_field", "unknown field")
-		case !unused:
-			return malformed("/"+field, "duplicate_field", "is given twice")
-		}
-		known[field] = false
-		var value json.RawMessage
-		_ = decoder.Decode(&value)
-	}
-	return nil
-}
-
-// pointerTo escapes a name of the caller's choosing as RFC 6901 wants it.
-func pointerTo(field string) string {
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
-}
-
-func kindOf(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int, reflect.Int64:
-		return "a whole number"
-	default:
-		return "an object"
-	}
-}
-
-func fieldsOf(v any) map[string]bool {
-	t := reflect.TypeOf(v).Elem()
-	fields := make(map[string]bool, t.NumField())
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		fields[name] = true
-	}
-	return fields
-}
-
-var (
-	errTooLarge  = &coupon.Error{Code: codePayloadTooLarge}
-	errEmptyBody = malformed("", "empty_body", "the body is empty")
-)
-
-func tooLarge(err error) bool {
-	var e *http.MaxBytesError
-	return errors.As(err, &e)
-}
-
-func readError(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	var wrongTime *time.ParseError
-	switch {
-	case tooLarge(err):
-		return errTooLarge
-	case errors.As(err, &wrongType):
-		return malformed("/"+strings.ReplaceAll(wrongType.Field, ".", "/"), "wrong_type", "is not "+kindOf(wrongType.Type))
-	case errors.As(err, &wrongTime):
-		return malformed("", "invalid_time", "a time must be RFC 3339: "+strconv.Quote(wrongTime.Value))
-	}
-	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		name, _ := strconv.Unquote(field)
-		return malformed(pointerTo(name), "unknown_field", "unknown field")
-	}
-	return malformed("", "unreadable", "the body cannot be read")
-}
 
 // appendClaim writes a claim. Only a binding answer names the serial.
 func appendClaim(b []byte, a apply.Answer) []byte {

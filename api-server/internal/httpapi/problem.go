@@ -22,6 +22,9 @@ const (
 	codeMethodNotAllowed coupon.Code = "method_not_allowed"
 	codePayloadTooLarge  coupon.Code = "payload_too_large"
 	codeInternal         coupon.Code = "internal_error"
+
+	// CodePreconditionRequired refuses a change that does not name the version it is meant for.
+	CodePreconditionRequired coupon.Code = "precondition_required"
 )
 
 type problemKind struct {
@@ -39,8 +42,14 @@ var problemKinds = map[coupon.Code]problemKind{
 	coupon.CodeSoldOut:            {409, "쿠폰이 모두 소진되었습니다", "All coupons are gone"},
 	coupon.CodePerUserLimit:       {422, "한 사람이 받을 수 있는 수를 넘었습니다", "Above the limit per user"},
 	coupon.CodeClaimNotFound:      {404, "신청 내역이 없습니다", "No such claim"},
-	coupon.CodeInvalidTransition:  {409, "지금 상태에서는 할 수 없습니다", "Not possible in the campaign's present status"},
+	coupon.CodeInvalidTransition:  {409, "지금 상태에서는 할 수 없습니다", "Not possible in the present status"},
 	coupon.CodeValidationFailed:   {422, "입력이 올바르지 않습니다", "The input is not valid"},
+	coupon.CodeClaimNotFinal:      {409, "아직 발급이 끝나지 않은 신청입니다", "The claim is not issued yet"},
+	coupon.CodeAlreadyRedeemed:    {409, "이미 사용한 쿠폰입니다", "The coupon is redeemed already"},
+	coupon.CodeLimitBelowClaimed:  {409, "이미 나간 수량보다 적게 줄일 수 없습니다", "The limit cannot be below what is claimed"},
+	coupon.CodeAdjusting:          {409, "다른 수량 조정이 진행 중입니다", "Another adjustment is in progress"},
+	coupon.CodeVersionMismatch:    {412, "그 사이 내용이 바뀌었습니다", "It was changed in the meantime"},
+	CodePreconditionRequired:      {428, "If-Match 헤더가 필요합니다", "An If-Match header is required"},
 	coupon.CodeOverloaded:         {503, "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요", "Too many requests at once; try again shortly"},
 	coupon.CodeUnavailable:        {503, "지금은 발급할 수 없습니다. 다시 시도해도 안전합니다", "Not available right now; it is safe to try again"},
 	codeMalformed:                 {400, "요청을 읽을 수 없습니다", "The request cannot be read"},
@@ -137,4 +146,9 @@ func malformed(pointer, code, detail string) *coupon.Error {
 		Code: codeMalformed, Detail: detail,
 		Fields: []coupon.FieldError{{Pointer: pointer, Code: code, Detail: detail}},
 	}
+}
+
+// Invalid returns the error that names mistakes in fields whose values make no sense.
+func Invalid(fields ...coupon.FieldError) error {
+	return &coupon.Error{Code: coupon.CodeValidationFailed, Fields: fields}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seonchak/seonchak/api-server/internal/apply"
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/planted"
 )
 
 // maxBody is the largest body of an apply, in bytes.
@@ -23,6 +24,11 @@ type applier interface {
 	Apply(ctx context.Context, key coupon.Key) (apply.Answer, error)
 	Claim(ctx context.Context, key coupon.Key) (apply.Answer, error)
 	Claims(ctx context.Context, campaign, user string) ([]apply.Answer, error)
+}
+
+// canceller cancels issued coupons and is safe to repeat. CodeClaimNotFound when there is no row.
+type canceller interface {
+	Cancel(ctx context.Context, key coupon.Key, reason string) (coupon.Coupon, coupon.Campaign, error)
 }
 
 type campaigns interface {
@@ -42,14 +48,18 @@ type observer interface {
 // API serves users.
 type API struct {
 	applier   applier
+	canceller canceller
 	campaigns campaigns
 	levels    levels
 	observer  observer
 }
 
 // New returns the handler of the public listener.
-func New(applier applier, campaigns campaigns, levels levels, auth Authenticator, observer observer, logger *slog.Logger) http.Handler {
-	a := &API{applier: applier, campaigns: campaigns, levels: levels, observer: observer}
+func New(
+	applier applier, canceller canceller, campaigns campaigns, levels levels,
+	auth Authenticator, observer observer, logger *slog.Logger,
+) http.Handler {
+	a := &API{applier: applier, canceller: canceller, campaigns: campaigns, levels: levels, observer: observer}
 	engine := Base(logger)
 	v1 := engine.Group("/v1/campaigns")
 	v1.GET("", a.listCampaigns)
@@ -58,6 +68,7 @@ func New(applier applier, campaigns campaigns, levels levels, auth Authenticator
 	own.POST("/apply", a.apply)
 	own.GET("/claims", a.listClaims)
 	own.GET("/claims/:n", a.getClaim)
+	own.POST("/claims/:n/cancel", a.cancel)
 	return engine.Handler()
 }
 
@@ -100,6 +111,9 @@ func readN(c *gin.Context) (int, error) {
 	if c.Request.ContentLength == 0 {
 		return 1, nil
 	}
+	if planted.On(planted.UserFromBody) {
+		believe(c)
+	}
 	body := struct {
 		N *int `json:"n"`
 	}{}
@@ -119,12 +133,12 @@ func readN(c *gin.Context) (int, error) {
 }
 
 func (a *API) getClaim(c *gin.Context) {
-	n, err := strconv.Atoi(c.Param("n"))
-	if err != nil || n < 1 {
-		Fail(c, malformed("/n", "invalid_n", "n is a whole number from 1"))
+	key, err := claimKey(c)
+	if err != nil {
+		Fail(c, err)
 		return
 	}
-	answer, err := a.applier.Claim(c.Request.Context(), coupon.Key{Campaign: c.Param("id"), User: c.GetString(userKey), N: n})
+	answer, err := a.applier.Claim(c.Request.Context(), key)
 	if err != nil {
 		Fail(c, err)
 		return
@@ -133,6 +147,15 @@ func (a *API) getClaim(c *gin.Context) {
 		c.Header("Retry-After", "1")
 	}
 	writeJSON(c, http.StatusOK, appendClaim(make([]byte, 0, 256), answer))
+}
+
+// claimKey reads which of the user's claims the path names.
+func claimKey(c *gin.Context) (coupon.Key, error) {
+	n, err := strconv.Atoi(c.Param("n"))
+	if err != nil || n < 1 {
+		return coupon.Key{}, malformed("/n", "invalid_n", "n is a whole number from 1")
+	}
+	return coupon.Key{Campaign: c.Param("id"), User: c.GetString(userKey), N: n}, nil
 }
 
 func (a *API) listClaims(c *gin.Context) {

@@ -37,6 +37,25 @@ func (s *stores) SetStatus(_ context.Context, _ string, to coupon.CampaignStatus
 	return s.campaign, nil
 }
 
+func (s *stores) UpdateCampaign(_ context.Context, _ string, version int64, change coupon.CampaignChange) (coupon.Campaign, error) {
+	if version != s.campaign.Version {
+		return coupon.Campaign{}, coupon.NewError(coupon.CodeVersionMismatch, "")
+	}
+	s.campaign, _ = change.Apply(s.campaign)
+	s.campaign.Version++
+	s.done = append(s.done, "record a change")
+	return s.campaign, nil
+}
+
+func (s *stores) WantFence(context.Context, string) (coupon.Campaign, error) {
+	if s.campaign.EpochState != coupon.EpochActive {
+		return coupon.Campaign{}, coupon.NewError(coupon.CodeInvalidTransition, "")
+	}
+	s.campaign.FenceWanted = s.campaign.Epoch
+	s.done = append(s.done, "want a fence")
+	return s.campaign, nil
+}
+
 func (s *stores) Open(context.Context, string) error {
 	if s.away != nil {
 		return coupon.Unavailable("open", s.away)
@@ -54,7 +73,16 @@ func (s *stores) Push(_ context.Context, d coupon.Document) (coupon.Pushed, erro
 func (s *stores) Reload() {}
 
 func setup(status coupon.CampaignStatus, epoch int64) (*stores, *Operator) {
-	s := &stores{campaign: coupon.Campaign{ID: "winter", Status: status, Epoch: epoch}}
+	state := coupon.EpochNone
+	if epoch > 0 {
+		state = coupon.EpochActive
+	}
+	return setupEpoch(coupon.Campaign{Status: status, Epoch: epoch, EpochState: state, Mode: coupon.ModeRedis})
+}
+
+func setupEpoch(c coupon.Campaign) (*stores, *Operator) {
+	c.ID, c.StartsAt, c.EndsAt = "winter", time.Unix(0, 0), time.Unix(10, 0)
+	s := &stores{campaign: c}
 	return s, New(s, s, s, s, slog.New(slog.DiscardHandler))
 }
 
@@ -102,11 +130,82 @@ func TestCreate(t *testing.T) {
 	require.Equal(t, []string{"create", "create", "open"}, s.done)
 }
 
+// Where a grant of Redis may still become a row, a change is done once Redis applied it; elsewhere once it is recorded.
+func TestAChangeIsPushedWhereRedisMayGrant(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		mode  coupon.Mode
+		state coupon.EpochState
+		asked bool
+	}{
+		{coupon.ModeRedis, coupon.EpochActive, true},
+		{coupon.ModeRedis, coupon.EpochFencing, true},  // until the fence learns where the log ends, a grant can get in
+		{coupon.ModeRedis, coupon.EpochLoading, false}, // F7 reads the document after this
+		{coupon.ModeRedis, coupon.EpochClosed, false},
+		{coupon.ModeSQL, coupon.EpochActive, false}, // every grant reads the record
+		{coupon.ModeSQL, coupon.EpochFencing, false},
+	}
+	for _, c := range cases {
+		t.Run(string(c.mode)+" "+string(c.state), func(t *testing.T) {
+			t.Parallel()
+			s, o := setupEpoch(coupon.Campaign{Status: coupon.CampaignActive, Epoch: 3, EpochState: c.state, Mode: c.mode, Version: 7})
+			steps := map[string]func() error{
+				"pause":  func() error { _, err := o.Pause(t.Context(), "winter"); return err },
+				"resume": func() error { _, err := o.Resume(t.Context(), "winter"); return err },
+				"change": func() error {
+					_, err := o.Update(t.Context(), "winter", s.campaign.Version, coupon.CampaignChange{})
+					return err
+				},
+				"close": func() error { _, err := o.Close(t.Context(), "winter"); return err },
+			}
+			for _, name := range []string{"pause", "resume", "change", "close"} {
+				s.done, s.away = nil, nil
+				require.NoError(t, steps[name](), name)
+				require.Len(t, s.done, map[bool]int{true: 2, false: 1}[c.asked], "%s: %v", name, s.done)
+				s.away = errors.New("away")
+				if err := steps[name](); c.asked {
+					require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), name)
+				} else {
+					require.NoError(t, err, name)
+				}
+			}
+			require.Equal(t, coupon.CampaignClosed, s.campaign.Status)
+			require.Equal(t, int64(9), s.campaign.Version, "both changes are recorded")
+		})
+	}
+}
+
+func TestAChangeNamesItsVersion(t *testing.T) {
+	t.Parallel()
+	s, o := setup(coupon.CampaignActive, 1)
+	name := "Winter"
+	_, err := o.Update(t.Context(), "winter", 1, coupon.CampaignChange{Name: &name})
+	require.Equal(t, coupon.CodeVersionMismatch, coupon.CodeOf(err))
+	require.Empty(t, s.done)
+	c, err := o.Update(t.Context(), "winter", 0, coupon.CampaignChange{Name: &name})
+	require.NoError(t, err)
+	require.Equal(t, "Winter", c.Name)
+	require.Equal(t, []string{"record a change", "push open"}, s.done)
+}
+
+func TestRebuildIsAWishOnly(t *testing.T) {
+	t.Parallel()
+	s, o := setup(coupon.CampaignActive, 4)
+	c, err := o.Rebuild(t.Context(), "winter")
+	require.NoError(t, err)
+	require.Equal(t, int64(4), c.FenceWanted)
+	require.Equal(t, []string{"want a fence"}, s.done)
+	s.campaign.EpochState = coupon.EpochLoading
+	_, err = o.Rebuild(t.Context(), "winter")
+	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(err))
+}
+
 func (s *stores) Totals(context.Context, string) (coupon.Totals, error) {
 	return coupon.Totals{Rows: 3}, nil
 }
 
 func (s *stores) Levels(_ context.Context, c []*coupon.Campaign) ([]coupon.Level, error) {
+	s.done = append(s.done, "levels")
 	return []coupon.Level{{Known: s.away == nil, Last: 5}}[:len(c)], s.away
 }
 
@@ -127,4 +226,22 @@ func TestStatsSayWhatIsNotKnown(t *testing.T) {
 	require.False(t, stats.Level.Known)
 	require.Nil(t, stats.Backlog)
 	require.Equal(t, int64(3), stats.Totals.Rows)
+}
+
+func TestStatsAskRedisOnlyWhereItDecides(t *testing.T) {
+	t.Parallel()
+	level := func(mode coupon.Mode, state coupon.EpochState) (coupon.Level, []string) {
+		s, _ := setupEpoch(coupon.Campaign{Status: coupon.CampaignActive, Epoch: 2, EpochState: state, Mode: mode, NextSerial: 42})
+		stats, err := NewStatistics(s, s, s, s).Of(t.Context(), "winter", time.Now())
+		require.NoError(t, err)
+		return stats.Level, s.done
+	}
+	sql, asked := level(coupon.ModeSQL, coupon.EpochActive)
+	require.Equal(t, coupon.Level{Known: true, Last: 41, Epoch: 2}, sql)
+	require.Empty(t, asked)
+	for _, state := range []coupon.EpochState{coupon.EpochFencing, coupon.EpochLoading, coupon.EpochClosed} {
+		between, asked := level(coupon.ModeRedis, state)
+		require.Zero(t, between)
+		require.Empty(t, asked)
+	}
 }

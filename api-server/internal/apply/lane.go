@@ -1,0 +1,128 @@
+package apply
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/planted"
+)
+
+// lane is what one campaign has of its own: the queue before whoever decides, and the one past a log that is away.
+type lane struct {
+	claims  batcher[*ticket]
+	directs batcher[*ticket] // bounded by the applies that may be in flight
+
+	known    atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
+	silentAt time.Time                       // when a call last failed; only the draining goroutine uses it
+	soldOut  bool                            // only a planted bug reads it
+}
+
+func (s *Service) lane(campaign *coupon.Campaign) *lane {
+	found, ok := s.lanes.Load(campaign.ID)
+	if !ok {
+		found, _ = s.lanes.LoadOrStore(campaign.ID, s.newLane())
+	}
+	l := found.(*lane)
+	if l.known.Load() != campaign {
+		l.known.Store(campaign)
+	}
+	return l
+}
+
+func (s *Service) newLane() *lane {
+	l := &lane{}
+	l.claims = batcher[*ticket]{
+		max:    s.limits.Batch,
+		handle: func(batch []*ticket) { s.decideAll(l, batch) },
+		rescue: s.rescueUnclaimed,
+	}
+	l.directs = batcher[*ticket]{max: directBatch, handle: s.issueDirect, rescue: s.rescueGranted}
+	return l
+}
+
+// rescueUnclaimed answers tickets whose claim stage panicked. Some may be granted: their users' repeats, or the sweep,
+// find the claim.
+func (s *Service) rescueUnclaimed(batch []*ticket, panicked any) {
+	s.logPanic(panicked)
+	s.refuseAll(batch, errNotReady)
+}
+
+// decideAll is the first stage: one call for all that wait at this campaign, to whoever decides about it now. The view is
+// asked for each batch, so that a lane follows its campaign from one mode to the other.
+func (s *Service) decideAll(l *lane, batch []*ticket) {
+	waiting := s.refuseOverdue(l, batch)
+	if len(waiting) == 0 {
+		return
+	}
+	if planted.On(planted.SoldOutForEver) && l.soldOut {
+		s.refuseAll(waiting, errSoldOut)
+		return
+	}
+	campaign, ok := s.view.Campaign(waiting[0].key.Campaign)
+	if !ok {
+		campaign = l.known.Load()
+	}
+	switch {
+	case retired(campaign):
+		s.answerHolders(l, waiting, errEnded)
+	case campaign.Mode != coupon.ModeSQL:
+		s.claim(l, campaign, waiting)
+	case campaign.EpochState == coupon.EpochActive:
+		s.claimInSQL(l, campaign, waiting)
+	default:
+		s.answerHolders(l, waiting, errNotReady) // on its way to another epoch: nobody decides
+	}
+}
+
+// retired reports whether nobody decides about the campaign any more: it is closed, and so is its last epoch. The log of
+// that epoch was drained first, so all its claims are rows or failed events.
+func retired(c *coupon.Campaign) bool {
+	return c.Status == coupon.CampaignClosed && c.EpochState == coupon.EpochClosed
+}
+
+// refuseOverdue answers the tickets that came while a call was failing: the store was silent for them too, and a queue of
+// calls that each wait out their deadline would keep the last of them for seconds. And those that would be answered late.
+func (s *Service) refuseOverdue(l *lane, batch []*ticket) []*ticket {
+	now := time.Now()
+	waiting := batch[:0]
+	for _, t := range batch {
+		switch {
+		case t.arrived.Before(l.silentAt):
+			s.refuse(t, errNotReady)
+		case now.Sub(t.arrived) > claimPatience:
+			s.refuse(t, errOverloaded)
+		default:
+			waiting = append(waiting, t)
+		}
+	}
+	return waiting
+}
+
+// turnDown refuses a ticket as its verdict says. A verdict that contradicts the view has it read again.
+func (s *Service) turnDown(t *ticket, v coupon.Verdict, campaign *coupon.Campaign) {
+	if v == coupon.WrongEpoch || v == coupon.Unsealed || v == coupon.Broken {
+		s.view.Reload()
+	}
+	if planted.On(planted.SoldOutForEver) && v == coupon.RefusedSoldOut {
+		t.lane.soldOut = true
+	}
+	s.refuse(t, refusal(v, campaign))
+}
+
+func refusal(v coupon.Verdict, campaign *coupon.Campaign) error {
+	switch v {
+	case coupon.RefusedSoldOut:
+		return errSoldOut
+	case coupon.RefusedEnded:
+		return errEnded
+	case coupon.RefusedPaused:
+		return errPaused
+	case coupon.RefusedPerUserLimit:
+		return errPerUserLimit
+	case coupon.RefusedNotStarted:
+		return &coupon.Error{Code: coupon.CodeCampaignNotStarted, StartsAt: campaign.StartsAt}
+	default:
+		return errNotReady
+	}
+}

@@ -1,0 +1,109 @@
+package apply
+
+import (
+	"context"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// recorded is what MySQL holds of some keys: their rows, and where the live failed events of the others stand.
+type recorded struct {
+	rows     map[coupon.Key]coupon.Coupon
+	failures map[coupon.Key]coupon.FailureStatus
+}
+
+// recorded asks for keys of one campaign. The failed events are read first: one that becomes a row in between is then seen
+// twice, never missed.
+func (s *Service) recorded(ctx context.Context, campaign string, keys []coupon.Key) (recorded, error) {
+	failures, err := s.record.FailuresOf(ctx, campaign, keys)
+	if err != nil {
+		return recorded{}, err
+	}
+	coupons, err := s.record.CouponsOf(ctx, campaign, keys)
+	if err != nil {
+		return recorded{}, err
+	}
+	rows := make(map[coupon.Key]coupon.Coupon, len(coupons))
+	for _, c := range coupons {
+		rows[c.Key] = c
+	}
+	return recorded{rows: rows, failures: failures}, nil
+}
+
+// answer tells the claim of a key as MySQL knows it, and false when it knows none.
+func (r recorded) answer(key coupon.Key) (Answer, bool) {
+	if row, ok := r.rows[key]; ok {
+		return Answer{Claim: row.Claim, Status: coupon.StatusIssued, Coupon: &row}, true
+	}
+	if failure, ok := r.failures[key]; ok {
+		return Answer{Claim: coupon.Claim{Key: key}, Status: statusOf(failure)}, true
+	}
+	return Answer{}, false
+}
+
+func statusOf(failure coupon.FailureStatus) coupon.ClaimStatus {
+	if failure == coupon.FailureParked {
+		return coupon.StatusFailed
+	}
+	return coupon.StatusPending
+}
+
+// lookUp answers grants that their epoch does not confirm: from the row, else from the failed event. One that is in
+// neither was never a promise, or is about to be one of the two.
+func (s *Service) lookUp(batch []*ticket) {
+	groups := make(map[string][]*ticket, 1)
+	for _, t := range batch {
+		groups[t.key.Campaign] = append(groups[t.key.Campaign], t)
+	}
+	for campaign, group := range groups {
+		s.lookUpIn(campaign, group)
+	}
+}
+
+func (s *Service) lookUpIn(campaign string, batch []*ticket) {
+	due := s.dropLate(batch, lookUpDeadline)
+	if len(due) == 0 {
+		return
+	}
+	known, err := s.askRecord(campaign, due)
+	for _, t := range due {
+		if a, ok := known.answer(t.key); err == nil && ok {
+			s.tell(t, a)
+			continue
+		}
+		s.finish(t, coupon.StatusPending)
+	}
+}
+
+// answerHolders answers the users who have a claim in a campaign about which nobody decides; the others get otherwise.
+func (s *Service) answerHolders(l *lane, waiting []*ticket, otherwise error) {
+	known, err := s.askRecord(waiting[0].key.Campaign, waiting)
+	if err != nil {
+		l.silentAt = time.Now()
+		s.refuseAll(waiting, coupon.Unavailable("look up claims", err))
+		return
+	}
+	for _, t := range waiting {
+		a, ok := known.answer(t.key)
+		if !ok {
+			s.refuse(t, otherwise)
+			continue
+		}
+		t.replayed = true
+		s.tell(t, a)
+	}
+}
+
+func (s *Service) askRecord(campaign string, batch []*ticket) (recorded, error) {
+	if s.database.away() {
+		return recorded{}, errNotReady
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpDeadline)
+	defer cancel()
+	known, err := s.recorded(ctx, campaign, keysOf(batch))
+	if err != nil {
+		s.database.failed()
+	}
+	return known, err
+}

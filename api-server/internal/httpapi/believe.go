@@ -1,0 +1,24 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+
+	"github.com/gin-gonic/gin"
+)
+
+// believe takes the user that the body of an apply names for the caller. It is called only where planted.UserFromBody is:
+// who the caller is, nothing but the token may say.
+func believe(c *gin.Context) {
+	raw, _ := io.ReadAll(io.LimitReader(c.Request.Body, maxBody))
+	body := map[string]json.RawMessage{}
+	_ = json.Unmarshal(raw, &body)
+	var user string
+	if json.Unmarshal(body["user_id"], &user) == nil {
+		c.Set(userKey, user)
+	}
+	delete(body, "user_id")
+	rest, _ := json.Marshal(body)
+	c.Request.Body = io.NopCloser(bytes.NewReader(rest))
+}
