@@ -1,75 +1,268 @@
-// Package fence opens an epoch of a campaign's claim state, so that Redis and MySQL agree on it before anything is granted.
+// Package fence opens, closes and rebuilds the epochs of a campaign's claim state, so that Redis and MySQL agree on it before
+// anything is granted. It is the one repair for every lost claim state: the steps F1 to F8 of docs/reliability.md.
 package fence
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
-// book is the record of campaigns and epochs. Each step must be one transaction that names the state it starts from, so
-// that of two openers one wins and the other is told.
-type book interface {
-	Campaign(ctx context.Context, id string) (coupon.Campaign, error)
-	BeginEpoch(ctx context.Context, id string) (coupon.Document, error)
+const (
+	sweepBound = 2 * time.Second // of F2: it only spares users a wait
+	// viewsGone is how long after F1 some server's view of the old epoch may still be in use.
+	viewsGone  = 2 * time.Second
+	drainCheck = 100 * time.Millisecond
+	width      = 8 // campaigns closed and loaded at the same time
+)
+
+// epochs is the record of epochs. Every step must be one transaction that names the epoch and state it starts from, and
+// answer coupon.CodeUnavailable from any other: BeginFence returns those of the epochs that are fencing now.
+type epochs interface {
+	BeginFence(ctx context.Context, refs []coupon.EpochRef) ([]coupon.EpochRef, error)
+	CloseEpoch(ctx context.Context, ref coupon.EpochRef, mode coupon.Mode) (coupon.Campaign, error)
+	TakeOverEpoch(ctx context.Context, ref coupon.EpochRef, mode coupon.Mode) (coupon.Campaign, error)
 	ActivateEpoch(ctx context.Context, d coupon.Document) (coupon.Document, error)
 }
 
-// stock holds the claim state. Prepare must never touch the keys of an epoch that may grant; Open must refuse an epoch
-// that is older than the one it holds, and be safe to repeat.
-type stock interface {
-	Prepare(ctx context.Context, d coupon.Document) error
+// gate is what may be granted in Redis. Fence must forbid it in an epoch, and change nothing in another; Open must allow
+// it only on the owner, in a whole and untouched epoch newer than the one it holds; Discard must spare the epoch given and
+// any later one.
+type gate interface {
+	Fence(ctx context.Context, ref coupon.EpochRef) (fenced bool, err error)
 	Open(ctx context.Context, d coupon.Document) error
+	Discard(ctx context.Context, campaign string, before int64) error
 }
 
-// Fence opens epochs.
+// log is the log and its consumers. Barrier must append a no-op to every partition, with all in-sync replicas, and return
+// the offsets after them; Committed returns by partition what the consumers have finished.
+type log interface {
+	Barrier(ctx context.Context, id string) (ends []int64, err error)
+	Committed(ctx context.Context) ([]int64, error)
+}
+
+// outbox publishes every pending claim of an epoch.
+type outbox interface {
+	Flush(ctx context.Context, campaign string, epoch int64) error
+}
+
+type record interface {
+	epochs
+	rows
+}
+
+type claimState interface {
+	gate
+	keys
+}
+
+// Options are what a Fence takes from outside. Every field must be set.
+type Options struct {
+	Now    func() time.Time  // a monotonic clock, as time.Now is
+	Loaded func(members int) // told of every page that was loaded into Redis, from several goroutines
+}
+
+// Fence ends epochs and opens the next ones. It is safe for concurrent use, and two of them at once, in any processes, do no
+// harm: of each step one wins.
 type Fence struct {
-	book  book
-	stock stock
+	record record
+	stock  claimState
+	log    log
+	outbox outbox
+	Options
 }
 
-// New returns a Fence over the record and the claim state.
-func New(book book, stock stock) *Fence { return &Fence{book: book, stock: stock} }
+// NewFence returns a Fence over the record, the claim state, and the log with its outbox.
+func NewFence(record record, stock claimState, log log, outbox outbox, options Options) *Fence {
+	return &Fence{record: record, stock: stock, log: log, outbox: outbox, Options: options}
+}
 
-// Open opens a campaign the first time. It may be repeated at any point:
+// Rebuild ends the epochs of the campaigns, as they were read, and opens the next ones in the mode given. An active
+// campaign is fenced; one that is fencing goes on where a crash left it; one that is loading is taken over under a new
+// number, for which it must have made no progress for 10 s. A closed campaign gets no new epoch: it is retired. A
+// campaign that is somewhere else by now is left alone.
 //
-//	killed before BeginEpoch     the campaign is a draft
-//	killed before ActivateEpoch  the epoch is loading, and taken over under a new number after 10 s
-//	killed before stock.Open     MySQL says active, Redis grants nothing; the next Open finishes it
-//
-// The owner of the epoch is fixed in MySQL before Redis may grant, never after. Of two openers one wins; the other finds
-// the epoch active, and finishes what the winner began.
-func (f *Fence) Open(ctx context.Context, id string) error {
-	campaign, err := f.book.Campaign(ctx, id)
+// One barrier and one drain serve all of them. The error joins what went wrong; a campaign that fails does not stop the
+// others. Killed at any point, what MySQL says is enough to go on: Rebuild again, or Open for an epoch that is active and
+// unopened. It waits for the log to be drained for as long as ctx lives.
+func (f *Fence) Rebuild(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error {
+	fencing, loading := split(campaigns)
+	fencing, failure := f.begin(ctx, fencing)
+	earliest := f.Now().Add(viewsGone)
+	if err := f.drain(ctx, fencing, mode); err != nil {
+		failure, fencing = errors.Join(failure, err), nil
+	}
+	return errors.Join(failure, each(append(loading, fencing...), func(c coupon.Campaign) error {
+		return doing("rebuild", c.ID, f.rebuild(ctx, c, mode, earliest))
+	}))
+}
+
+// Open lets an epoch grant that is active in MySQL and loaded in Redis (F8), and removes the keys of those before it. The
+// caller has seen it active for 2 s, so that no server's view of the old epoch is left.
+func (f *Fence) Open(ctx context.Context, c coupon.Campaign) error {
+	return doing("open", c.ID, f.open(ctx, c.Document()))
+}
+
+func split(campaigns []coupon.Campaign) (fencing, loading []coupon.Campaign) {
+	for _, c := range campaigns {
+		if c.EpochState == coupon.EpochLoading {
+			loading = append(loading, c)
+			continue
+		}
+		fencing = append(fencing, c)
+	}
+	return fencing, loading
+}
+
+// begin is F1: from its commit on nothing of the epochs is confirmed. It returns the campaigns that are fencing.
+func (f *Fence) begin(ctx context.Context, campaigns []coupon.Campaign) ([]coupon.Campaign, error) {
+	if len(campaigns) == 0 {
+		return nil, nil
+	}
+	refs := make([]coupon.EpochRef, len(campaigns))
+	byRef := make(map[coupon.EpochRef]coupon.Campaign, len(campaigns))
+	for i, c := range campaigns {
+		refs[i] = c.Ref()
+		byRef[refs[i]] = c
+	}
+	refs, err := f.record.BeginFence(ctx, refs)
+	if err != nil {
+		return nil, fmt.Errorf("begin a fence: %w", err)
+	}
+	fencing := make([]coupon.Campaign, 0, len(refs))
+	for _, ref := range refs {
+		fencing = append(fencing, byRef[ref])
+	}
+	failpoint.Hit(failpoint.FenceBegun)
+	return fencing, nil
+}
+
+// drain is F2 to F4: when it returns nil, every claim of the campaigns that was ever confirmed is a row or a failed event.
+func (f *Fence) drain(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error {
+	if len(campaigns) == 0 {
+		return nil
+	}
+	if mode == coupon.ModeRedis {
+		f.sweep(ctx, campaigns)
+	}
+	failpoint.Hit(failpoint.FenceSwept)
+	first := campaigns[0].Ref()
+	ends, err := f.log.Barrier(ctx, fmt.Sprintf("fence:%s:%d", first.Campaign, first.Epoch))
+	if err != nil {
+		return fmt.Errorf("learn where the log ends: %w", err)
+	}
+	failpoint.Hit(failpoint.BarrierMade)
+	if err := f.reach(ctx, ends); err != nil {
+		return fmt.Errorf("drain the log: %w", err)
+	}
+	failpoint.Hit(failpoint.LogDrained)
+	return nil
+}
+
+// sweep is F2: it publishes what the old Redis still knows, which keeps first-come order where the data survived. Failing
+// costs nothing but that: none of these claims was confirmed.
+func (f *Fence) sweep(ctx context.Context, campaigns []coupon.Campaign) {
+	ctx, cancel := context.WithTimeout(ctx, sweepBound)
+	defer cancel()
+	_ = each(campaigns, func(c coupon.Campaign) error {
+		if c.Mode != coupon.ModeRedis || ctx.Err() != nil {
+			return nil
+		}
+		if _, err := f.stock.Fence(ctx, c.Ref()); err != nil {
+			return err
+		}
+		return f.outbox.Flush(ctx, c.ID, c.Epoch)
+	})
+}
+
+// reach is F4: it waits until the consumers have finished every record before the ends. A partition that was seen to be
+// finished is finished: a late commit after a rebalance can set the group's offset back, not the rows.
+func (f *Fence) reach(ctx context.Context, ends []int64) error {
+	reached := make([]bool, len(ends))
+	for {
+		offsets, failure := f.log.Committed(ctx)
+		left := 0
+		for p, end := range ends {
+			reached[p] = reached[p] || p < len(offsets) && offsets[p] >= end
+			if !reached[p] {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		if err := wait(ctx, drainCheck); err != nil {
+			return errors.Join(fmt.Errorf("%d of %d partitions are behind: %w", left, len(ends), err), failure)
+		}
+	}
+}
+
+// rebuild is F5 to F8 of one campaign.
+func (f *Fence) rebuild(ctx context.Context, c coupon.Campaign, mode coupon.Mode, earliest time.Time) error {
+	next, err := f.end(ctx, c, mode)
 	if err != nil {
 		return err
 	}
-	if campaign.EpochState == coupon.EpochActive {
-		return f.stock.Open(ctx, campaign.Document())
+	failpoint.Hit(failpoint.EpochClosed)
+	if next.EpochState != coupon.EpochLoading {
+		return nil // retired, or active in mode sql
 	}
-	if campaign.Status != coupon.CampaignDraft {
-		return coupon.NewError(coupon.CodeInvalidTransition, fmt.Sprintf("a %s campaign cannot be opened", campaign.Status))
+	document, err := f.load(ctx, next)
+	if err != nil {
+		return err
 	}
-	document, failure := f.activate(ctx, id)
-	if failure == nil {
-		return f.stock.Open(ctx, document)
+	failpoint.Hit(failpoint.EpochLoaded)
+	if document, err = f.record.ActivateEpoch(ctx, document); err != nil {
+		return err
 	}
-	campaign, err = f.book.Campaign(ctx, id)
-	if err != nil || campaign.EpochState != coupon.EpochActive {
-		return failure
+	failpoint.Hit(failpoint.EpochActive)
+	if err := wait(ctx, earliest.Sub(f.Now())); err != nil {
+		return err
 	}
-	return f.stock.Open(ctx, campaign.Document())
+	return f.open(ctx, document)
 }
 
-// activate takes a new epoch from nothing to active in the record.
-func (f *Fence) activate(ctx context.Context, id string) (coupon.Document, error) {
-	document, err := f.book.BeginEpoch(ctx, id)
-	if err != nil {
-		return coupon.Document{}, err
+// end is F5.
+func (f *Fence) end(ctx context.Context, c coupon.Campaign, mode coupon.Mode) (coupon.Campaign, error) {
+	if c.EpochState == coupon.EpochLoading {
+		return f.record.TakeOverEpoch(ctx, c.Ref(), mode)
 	}
-	if err := f.stock.Prepare(ctx, document); err != nil {
-		return coupon.Document{}, err
+	return f.record.CloseEpoch(ctx, c.Ref(), mode)
+}
+
+// open is F8.
+func (f *Fence) open(ctx context.Context, d coupon.Document) error {
+	if err := f.stock.Open(ctx, d); err != nil {
+		return err
 	}
-	return f.book.ActivateEpoch(ctx, document)
+	failpoint.Hit(failpoint.EpochUnlocked)
+	return doing("discard the old keys", d.Campaign, f.stock.Discard(ctx, d.Campaign, d.Epoch))
+}
+
+// each calls do for every campaign, several at a time, and joins the errors.
+func each(campaigns []coupon.Campaign, do func(coupon.Campaign) error) error {
+	errs := make([]error, len(campaigns))
+	room := make(chan struct{}, width)
+	var all sync.WaitGroup
+	for i, c := range campaigns {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			errs[i] = do(c)
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func doing(what, campaign string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s of %s: %w", what, campaign, err)
 }

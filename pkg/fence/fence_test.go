@@ -2,151 +2,285 @@ package fence
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-var errAway = errors.New("away")
-
-// stores is both ports. It writes down the calls; a failure stands for a step that another opener, or nobody, did.
-type stores struct {
-	campaign   coupon.Campaign
-	onCampaign func(look int) (coupon.Campaign, error)
-	onBegin    func() error
-	onPrepare  func() error
-	onActivate func() error
-	onOpen     func() error
-
-	looks  int
-	calls  []string
-	opened coupon.Document
-}
-
-func (s *stores) Campaign(context.Context, string) (coupon.Campaign, error) {
-	s.looks++
-	if s.onCampaign != nil {
-		return s.onCampaign(s.looks)
-	}
-	return s.campaign, nil
-}
-
-func (s *stores) call(name string, answer func() error) error {
-	s.calls = append(s.calls, name)
-	if answer == nil {
-		return nil
-	}
-	return answer()
-}
-
-func (s *stores) BeginEpoch(_ context.Context, id string) (coupon.Document, error) {
-	return coupon.Document{Campaign: id, Epoch: 1, Version: 2}, s.call("begin", s.onBegin)
-}
-
-func (s *stores) Prepare(context.Context, coupon.Document) error {
-	return s.call("prepare", s.onPrepare)
-}
-
-func (s *stores) ActivateEpoch(_ context.Context, d coupon.Document) (coupon.Document, error) {
-	d.Version, d.State = 3, coupon.DocumentOpen
-	return d, s.call("activate", s.onActivate)
-}
-
-func (s *stores) Open(_ context.Context, d coupon.Document) error {
-	s.opened = d
-	return s.call("open", s.onOpen)
-}
-
-func (s *stores) open(t *testing.T) error {
+func rebuild(t *testing.T, w *world, mode coupon.Mode, ids ...string) error {
 	t.Helper()
-	return New(s, s).Open(t.Context(), "winter")
+	campaigns := make([]coupon.Campaign, len(ids))
+	for i, id := range ids {
+		campaigns[i] = w.campaign(id)
+	}
+	return w.fence(0, false).Rebuild(t.Context(), campaigns, mode)
 }
 
-func draft() coupon.Campaign {
-	return coupon.Campaign{ID: "winter", Status: coupon.CampaignDraft, EpochState: coupon.EpochNone}
-}
-
-func open() coupon.Campaign {
-	return coupon.Campaign{ID: "winter", Status: coupon.CampaignActive, EpochState: coupon.EpochActive, Epoch: 1, Version: 9}
-}
-
-func fails() error { return errAway }
-
-func TestOpenTakesTheStepsInOrder(t *testing.T) {
+func TestRebuildTakesTheStepsInOrder(t *testing.T) {
 	t.Parallel()
-	s := &stores{campaign: draft()}
-	require.NoError(t, s.open(t))
-	require.Equal(t, []string{"begin", "prepare", "activate", "open"}, s.calls)
-	require.Equal(t, coupon.Document{Campaign: "winter", Epoch: 1, Version: 3, State: coupon.DocumentOpen}, s.opened)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 3, 2)
+		began := time.Now()
+		require.NoError(t, rebuild(t, w, coupon.ModeRedis, "a"))
+		require.Equal(t, []string{
+			"begin", "fence a", "flush a", "barrier", "committed", "committed", "close a", "seal a", "prepare a",
+			"read carried a", "load a 2 c", "load a 3 i", "loaded a", "activate a", "open a", "discard a",
+		}, without(w.steps, "read carried a", "read rows a"))
+		require.Equal(t, viewsGone, time.Since(began), "servers may know the old epoch for 2 s")
+		w.requireWhole(t, "a")
+	})
 }
 
-func TestOpenFinishesWhatIsActive(t *testing.T) {
-	t.Parallel()
-	campaign := open()
-	s := &stores{campaign: campaign}
-	require.NoError(t, s.open(t))
-	require.Equal(t, []string{"open"}, s.calls)
-	require.Equal(t, campaign.Document(), s.opened)
+// without drops the repeated reads, which go on while the last page is being loaded.
+func without(steps []string, repeated ...string) (kept []string) {
+	seen := map[string]bool{}
+	for _, step := range steps {
+		if step == repeated[1] || step == repeated[0] && seen[step] {
+			continue
+		}
+		seen[step] = true
+		kept = append(kept, step)
+	}
+	return kept
 }
 
-func TestOpenStopsAtTheFirstFailure(t *testing.T) {
+func TestRebuildIntoModeSQL(t *testing.T) {
 	t.Parallel()
-	closed := draft()
-	closed.Status = coupon.CampaignClosed
-	cases := map[string]struct {
-		stores stores
-		calls  []string
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 3, 0)
+		require.NoError(t, rebuild(t, w, coupon.ModeSQL, "a"))
+		require.Equal(t, []string{"begin", "barrier", "committed", "committed", "close a"}, w.steps)
+		require.Equal(t, coupon.EpochActive, w.campaign("a").EpochState)
+	})
+}
+
+func TestRebuildRetiresAClosedCampaign(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 3, 0).Status = coupon.CampaignClosed
+		require.NoError(t, rebuild(t, w, coupon.ModeRedis, "a"))
+		require.Equal(t, "close a", w.steps[len(w.steps)-1])
+		require.Equal(t, coupon.EpochClosed, w.campaign("a").EpochState)
+	})
+}
+
+func TestRebuildEntersWhereTheRecordSaysItStands(t *testing.T) {
+	t.Parallel()
+	for state, c := range map[coupon.EpochState]struct {
+		first string
+		steps int
 	}{
-		"begin":    {stores{campaign: draft(), onBegin: fails}, []string{"begin"}},
-		"prepare":  {stores{campaign: draft(), onPrepare: fails}, []string{"begin", "prepare"}},
-		"activate": {stores{campaign: draft(), onActivate: fails}, []string{"begin", "prepare", "activate"}},
-		"open":     {stores{campaign: draft(), onOpen: fails}, []string{"begin", "prepare", "activate", "open"}},
-		"reopen":   {stores{campaign: open(), onOpen: fails}, []string{"open"}},
-		"look":     {stores{onCampaign: func(int) (coupon.Campaign, error) { return coupon.Campaign{}, errAway }}, nil},
-		"second look": {stores{onBegin: fails, onCampaign: func(look int) (coupon.Campaign, error) {
-			if look == 2 {
-				return coupon.Campaign{}, context.Canceled
-			}
-			return draft(), nil
-		}}, []string{"begin"}},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
+		coupon.EpochFencing: {"begin", 1},
+		coupon.EpochLoading: {"take over a", 0},
+	} {
+		t.Run(string(state), func(t *testing.T) {
 			t.Parallel()
-			require.ErrorIs(t, c.stores.open(t), errAway)
-			require.Equal(t, c.calls, c.stores.calls)
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.add("a", 3, 2).EpochState = state
+				require.NoError(t, rebuild(t, w, coupon.ModeRedis, "a"))
+				require.Equal(t, c.first, w.steps[0])
+				require.Equal(t, c.steps, strings.Count(strings.Join(w.steps, " "), "barrier"))
+				require.EqualValues(t, 2, w.campaign("a").Epoch, "never the number it had")
+				w.requireWhole(t, "a")
+			})
 		})
 	}
-	s := &stores{campaign: closed}
-	require.Equal(t, coupon.CodeInvalidTransition, coupon.CodeOf(s.open(t)))
-	require.Empty(t, s.calls)
 }
 
-// A double click: another opener is faster, somewhere between our first look and our last step.
-func TestOpenIsANoOpWhereAnotherOpenerWon(t *testing.T) {
+func TestRebuildLeavesAloneWhatIsElsewhereByNow(t *testing.T) {
 	t.Parallel()
-	told := func() error { return coupon.NewError(coupon.CodeInvalidTransition, "the campaign is open") }
-	for name, s := range map[string]*stores{
-		"before begin":    {onBegin: told},
-		"before prepare":  {onPrepare: fails},
-		"before activate": {onActivate: fails},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			winner := open()
-			s.onCampaign = func(look int) (coupon.Campaign, error) {
-				if look == 1 {
-					return draft(), nil
-				}
-				return winner, nil
-			}
-			require.NoError(t, s.open(t))
-			require.Equal(t, "open", s.calls[len(s.calls)-1])
-			require.Equal(t, winner.Document(), s.opened)
-			require.Equal(t, 2, s.looks, "it looks once more, not for ever")
-		})
+	w := newWorld()
+	w.add("a", 3, 2)
+	before := w.campaign("a")
+	w.books["a"].Epoch = 7
+	require.NoError(t, w.fence(0, false).Rebuild(t.Context(), []coupon.Campaign{before}, coupon.ModeRedis))
+	require.Equal(t, []string{"begin"}, w.steps)
+}
+
+// Killed before or after every step, and taken on by another process that knows nothing but what MySQL and Redis say.
+func TestRebuildIsResumedFromAnyStep(t *testing.T) {
+	t.Parallel()
+	for _, late := range []bool{false, true} {
+		for n, done := 1, false; !done; n++ {
+			t.Run(fmt.Sprintf("step %d late %v", n, late), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld()
+					w.add("a", 3, 2)
+					w.add("b", 1001, 0).Limit = 3000
+					dying := w.fence(n, late)
+					ctx, kill := context.WithCancel(t.Context())
+					defer kill()
+					w.process.kill = kill
+					err := dying.Rebuild(ctx, []coupon.Campaign{w.campaign("a"), w.campaign("b")}, coupon.ModeRedis)
+					done = !w.process.dead
+					require.Equal(t, done, err == nil)
+					for _, id := range []string{"a", "b"} {
+						w.resume(t, id)
+						w.requireWhole(t, id)
+					}
+				})
+			})
+			require.Less(t, n, 100)
+		}
 	}
+}
+
+// resume does what a warden does of a campaign that it finds somewhere in a fence.
+func (w *world) resume(t *testing.T, id string) {
+	t.Helper()
+	<-time.After(11 * time.Second) // a loading is left alone for 10 s
+	c := w.campaign(id)
+	f := w.fence(0, false)
+	switch opened := w.redis[id].document.Epoch == c.Epoch; {
+	case c.EpochState != coupon.EpochActive || c.Epoch == 1:
+		require.NoError(t, f.Rebuild(t.Context(), []coupon.Campaign{c}, coupon.ModeRedis))
+	case !opened:
+		require.NoError(t, f.Open(t.Context(), c))
+	}
+}
+
+func TestOneCampaignThatFailsStopsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var ids []string
+		for i := range 20 {
+			ids = append(ids, fmt.Sprint("c", i))
+			w.add(ids[i], i, i%3)
+		}
+		w.meddle = func(step string) error {
+			if step == "close c3" || step == "seal c7" || step == "activate c11" {
+				return errAway
+			}
+			return nil
+		}
+		err := rebuild(t, w, coupon.ModeRedis, ids...)
+		require.ErrorIs(t, err, errAway)
+		for i, id := range ids {
+			if i == 3 || i == 7 || i == 11 {
+				require.ErrorContains(t, err, "rebuild of "+id+":")
+				continue
+			}
+			w.requireWhole(t, id)
+		}
+		require.Equal(t, 1, strings.Count(strings.Join(w.steps, " "), "barrier"), "one barrier and one drain serve all")
+	})
+}
+
+func TestAPartitionThatWasReachedStaysReached(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 1, 0)
+		looks := 0
+		w.meddle = func(step string) error {
+			if step != "committed" {
+				return nil
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			switch looks++; looks {
+			case 1:
+				w.read = []int64{w.ends[0], 0, 0}
+			case 2:
+				return errAway // a broker that is silent for a moment ends nothing
+			case 3:
+				w.read = []int64{0, w.ends[1], w.ends[2]} // the old owner commits late
+			default:
+				require.Fail(t, "every partition was reached")
+			}
+			return nil
+		}
+		require.NoError(t, rebuild(t, w, coupon.ModeRedis, "a"))
+		w.requireWhole(t, "a")
+	})
+}
+
+func TestTheDrainWaitsForAsLongAsItMay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 1, 0)
+		w.meddle = func(step string) error {
+			if step == "committed" {
+				return errAway
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := w.fence(0, false).Rebuild(ctx, []coupon.Campaign{w.campaign("a")}, coupon.ModeRedis)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errAway)
+		require.Equal(t, coupon.EpochFencing, w.campaign("a").EpochState, "nothing is closed before the log is drained")
+	})
+}
+
+func TestASilentRedisCostsTheSweepTwoSecondsAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var ids []string
+		for i := range 50 {
+			ids = append(ids, fmt.Sprint("c", i))
+			w.add(ids[i], 1, 0)
+		}
+		began := time.Now()
+		w.meddle = func(step string) error {
+			switch {
+			case strings.HasPrefix(step, "fence"):
+				<-time.After(time.Second)
+				return errAway
+			case step == "barrier":
+				require.LessOrEqual(t, time.Since(began), sweepBound)
+			case strings.HasPrefix(step, "flush"):
+				require.Fail(t, "flushed what could not be fenced")
+			}
+			return nil
+		}
+		require.NoError(t, rebuild(t, w, coupon.ModeRedis, ids...))
+	})
+}
+
+func TestLoadingShowsItsProgressAndStopsWhenItIsTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		c := w.add("a", 20_500, 0)
+		c.Limit, c.highest = 30_000, 30_000
+		var touched time.Time
+		loads := 0
+		w.meddle = func(step string) error {
+			switch {
+			case step == "close a":
+				touched = time.Now()
+			case step == "touch a":
+				require.LessOrEqual(t, time.Since(touched), 2*time.Second)
+				touched = time.Now()
+			case strings.HasPrefix(step, "load a"):
+				<-time.After(700 * time.Millisecond)
+				if loads++; loads == 15 {
+					w.mu.Lock()
+					c.Epoch++ // another warden's
+					w.mu.Unlock()
+				}
+			}
+			return nil
+		}
+		err := rebuild(t, w, coupon.ModeRedis, "a")
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+		require.Contains(t, []int{15, 16}, loads, "it stops at the next touch")
+		require.Less(t, time.Since(touched), 2*time.Second)
+		require.NotContains(t, w.steps, "activate a")
+	})
 }

@@ -26,6 +26,11 @@ const (
 	// lease is longer than the publish of a page may take, so that two sweepers rarely repeat each other; if they do, the
 	// second event is a duplicate and harmless. A sweeper killed after its take delays its page by one lease.
 	lease = 2500 * time.Millisecond
+
+	// A flush takes what is not due yet and what another sweeper has leased: both are due within everything. What it took
+	// it does not take again, and no sweeper needs to: the epoch is being closed, and its pending claims promise nothing.
+	everything = 24 * time.Hour
+	gone       = 2 * everything
 )
 
 // Outbox sweeps pending claims.
@@ -50,9 +55,22 @@ type Swept struct {
 // publish, the claim is published once more, which issue() knows as a duplicate. It ends at the first page the log did
 // not take whole: the rest would meet the same fate.
 func (o *Outbox) Sweep(ctx context.Context, campaign string, epoch int64, overdue time.Duration) (Swept, error) {
+	return o.empty(ctx, campaign, epoch, coupon.Take{Limit: page, Lease: lease, Overdue: overdue})
+}
+
+// Flush publishes every pending claim of an epoch that is being fenced, also those that are not due or leased to another,
+// and forgets those the log acknowledged. It ends with ctx. What it did not publish is lost to nobody: it was never
+// confirmed, and its user may apply again.
+func (o *Outbox) Flush(ctx context.Context, campaign string, epoch int64) error {
+	_, err := o.empty(ctx, campaign, epoch, coupon.Take{Limit: page, Lease: gone, Overdue: -everything})
+	return err
+}
+
+// empty takes and publishes page after page.
+func (o *Outbox) empty(ctx context.Context, campaign string, epoch int64, take coupon.Take) (Swept, error) {
 	var total Swept
 	for {
-		claims, err := o.pending.TakePending(ctx, campaign, epoch, coupon.Take{Limit: page, Lease: lease, Overdue: overdue})
+		claims, err := o.pending.TakePending(ctx, campaign, epoch, take)
 		if err != nil || len(claims) == 0 {
 			return total, err
 		}

@@ -145,3 +145,17 @@ func TestSweepGivesEachPageItsOwnTime(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, s.pages)
 }
+
+func TestFlushTakesWhatNobodyElseMay(t *testing.T) {
+	t.Parallel()
+	s := &stores{waiting: 2*page + 1}
+	s.onTake = func(take coupon.Take) error {
+		require.Equal(t, page, take.Limit)
+		require.Less(t, take.Overdue, -lease, "what is not due, and what is leased")
+		require.Greater(t, take.Lease, -take.Overdue, "what was taken must not be taken again, or the flush might never end")
+		return nil
+	}
+	require.NoError(t, New(s, s).Flush(t.Context(), "winter", 3))
+	require.Zero(t, s.waiting)
+	require.Len(t, s.forgotten, 3)
+}

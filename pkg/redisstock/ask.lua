@@ -26,7 +26,8 @@ local function whole(value)
   return nil
 end
 
+-- The id of this Redis as a master. Nil of a replica, whose id is its master's, and of a server that has none.
 local function replication_id()
-  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return string.match(redis.call('INFO', 'replication'), 'role:master.*master_replid:(%x+)')
 end
 

@@ -53,7 +53,7 @@ func TestClaimGrantsInTheOrderOfTheBatch(t *testing.T) {
 }
 
 func TestClaimAnswersHoldersInEveryState(t *testing.T) {
-	past, future := time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
+	past, future := time.Now().Add(-time.Minute), time.Now().Add(30*time.Minute)
 	set := func(change func(*coupon.Document)) func(*testing.T, bundle, coupon.Document) {
 		return func(t *testing.T, b bundle, doc coupon.Document) {
 			change(&doc)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -13,40 +14,135 @@ import (
 	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
-func TestClaimInACluster(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, bus, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	server := testenv.PrivateRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus)
-	require.NoError(t, connect(t, server.URL).client.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
-	u, err := url.Parse(server.URL)
-	require.NoError(t, err)
-
-	b := connect(t, "redis://"+u.Host+","+u.Host)
+// cluster starts three masters that share the slots, and connects to all of them.
+func cluster(t *testing.T) (b bundle, servers []*testenv.RedisServer) {
+	t.Helper()
+	const slots = 16384
+	var hosts []string
+	for i := range 3 {
+		bus := freePort(t)
+		server := testenv.PrivateRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000")
+		u, err := url.Parse(server.URL)
+		require.NoError(t, err)
+		node := connect(t, server.URL).client
+		require.NoError(t, node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", slots*i/3, slots*(i+1)/3-1).Err())
+		if i > 0 {
+			host, port, err := net.SplitHostPort(hosts[0])
+			require.NoError(t, err)
+			first, err := connect(t, servers[0].URL).client.ConfigGet(t.Context(), "cluster-port").Result()
+			require.NoError(t, err)
+			require.NoError(t, node.Do(t.Context(), "CLUSTER", "MEET", host, port, first["cluster-port"]).Err())
+		}
+		hosts, servers = append(hosts, u.Host), append(servers, server)
+	}
+	for _, server := range servers {
+		node := connect(t, server.URL).client
+		await(t, "every node knows the cluster", func() bool {
+			state, err := node.ClusterInfo(t.Context()).Result()
+			return err == nil && strings.Contains(state, "cluster_state:ok") && strings.Contains(state, "cluster_known_nodes:3")
+		})
+	}
+	b = connect(t, "redis://"+strings.Join(hosts, ","))
 	require.IsType(t, &redis.ClusterClient{}, b.client)
 	await(t, "the cluster is up", func() bool {
 		return b.client.Ping(t.Context()).Err() == nil && errors.Is(b.client.Get(t.Context(), "x").Err(), redis.Nil)
 	})
-	doc := newDocument(2)
-	doc.Seal, err = b.Seal(t.Context(), doc.Campaign)
+	return b, servers
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b.start(t, doc)
-	require.Equal(t, coupon.Granted, b.claimOne(t, doc, "kim").Verdict)
-	require.NoError(t, b.Forget(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("kim")}))
-	require.Equal(t, coupon.MarkAcked, b.claimOne(t, doc, "kim").Mark)
-	doc.Version++
-	_, err = b.Push(t.Context(), doc)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
-	snapshot, err := b.Snapshot(t.Context(), doc.Campaign, doc.Epoch)
+	require.NoError(t, listener.Close())
+	return port
+}
+
+func TestClaimInACluster(t *testing.T) {
+	t.Parallel()
+	b, servers := cluster(t)
+	var err error
+	seals, docs := map[string]bool{}, make([]coupon.Document, 24)
+	for i := range docs {
+		doc := newDocument(3)
+		doc.Seal, err = b.Seal(t.Context(), doc.Campaign)
+		require.NoError(t, err)
+		seals[doc.Seal] = true
+		old := []coupon.Claim{{Key: keyFor("old"), Serial: 1}}
+		doc.Epoch, doc.Lo, doc.Hi, doc.Base = 2, 2, 3, 1
+		require.NoError(t, b.Prepare(t.Context(), doc))
+		require.NoError(t, b.Load(t.Context(), refOf(doc), old, coupon.MarkIssued))
+		loaded, err := b.Loaded(t.Context(), refOf(doc))
+		require.NoError(t, err)
+		require.EqualValues(t, 1, loaded)
+		require.NoError(t, b.Open(t.Context(), doc))
+		require.Equal(t, coupon.Granted, b.claimOne(t, doc, "kim").Verdict)
+		require.NoError(t, b.Forget(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("kim")}))
+		require.Equal(t, coupon.MarkAcked, b.claimOne(t, doc, "kim").Mark)
+		doc.Version++
+		_, err = b.Push(t.Context(), doc)
+		require.NoError(t, err)
+		snapshot, err := b.Snapshot(t.Context(), doc.Campaign, doc.Epoch)
+		require.NoError(t, err)
+		require.Equal(t, Snapshot{Exists: true, Document: doc, Count: 2, Members: 2, Serials: 2}, snapshot)
+		require.NoError(t, b.Discard(t.Context(), doc.Campaign, doc.Epoch))
+		docs[i] = doc
+	}
+	require.Len(t, seals, len(servers), "each campaign is sealed to the master of its own slot")
+
+	levels, err := b.Levels(t.Context(), []*coupon.Campaign{recorded(docs[0]), {ID: "another", Epoch: 1}})
 	require.NoError(t, err)
-	require.Equal(t, Snapshot{Exists: true, Document: doc, Count: 1, Members: 1, Serials: 1}, snapshot)
-	levels, err := b.Levels(t.Context(), []*coupon.Campaign{{ID: doc.Campaign, Epoch: 1}, {ID: "another", Epoch: 1}})
-	require.NoError(t, err)
-	require.Equal(t, []coupon.Level{{Last: 1, Version: 2, Known: true}, {}}, levels)
+	require.Equal(t, []coupon.Level{{Last: 2, Epoch: 2, Version: 2, Known: true}, {}}, levels)
 	weak, err := b.Weaknesses(t.Context())
 	require.NoError(t, err)
-	require.Len(t, weak, 1)
+	require.Len(t, weak, 2, "each said once: %v", weak)
+
+	campaigns := make([]*coupon.Campaign, len(docs))
+	for i, doc := range docs {
+		campaigns[i] = recorded(doc)
+	}
+	for _, health := range b.Look(t.Context(), campaigns) {
+		require.Equal(t, coupon.Health{State: coupon.Sound}, health)
+	}
+	for _, server := range servers {
+		seal, err := connect(t, server.URL).Seal(t.Context(), docs[0].Campaign)
+		require.True(t, seal == docs[0].Seal || err != nil, "a node seals nothing of another's slots")
+	}
+}
+
+// What one node of a cluster does is learnt of its campaigns, and of no other.
+func TestLookInAClusterJudgesEachNode(t *testing.T) {
+	t.Parallel()
+	b, servers := cluster(t)
+	docs := map[string]coupon.Document{}
+	var err error
+	for len(docs) < len(servers) {
+		doc := newDocument(10)
+		doc.Seal, err = b.Seal(t.Context(), doc.Campaign)
+		require.NoError(t, err)
+		if _, found := docs[doc.Seal]; !found {
+			docs[doc.Seal] = b.start(t, doc)
+		}
+	}
+	seals := make([]string, len(servers))
+	for i, server := range servers {
+		replication, err := info(t.Context(), connect(t, server.URL).client, "replication")
+		require.NoError(t, err)
+		seals[i] = replication["master_replid"]
+	}
+	look := func() []coupon.HealthState {
+		found := b.Look(t.Context(), []*coupon.Campaign{recorded(docs[seals[0]]), recorded(docs[seals[1]]), recorded(docs[seals[2]])})
+		return []coupon.HealthState{found[0].State, found[1].State, found[2].State}
+	}
+	require.Equal(t, []coupon.HealthState{coupon.Sound, coupon.Sound, coupon.Sound}, look())
+
+	servers[1].Kill()
+	require.Equal(t, []coupon.HealthState{coupon.Sound, coupon.Unreachable, coupon.Sound}, look())
+	servers[1].Start()
+	await(t, "the node is back, empty", func() bool { return look()[1] == coupon.Lost })
+	require.Equal(t, []coupon.HealthState{coupon.Sound, coupon.Lost, coupon.Sound}, look())
+	require.Equal(t, coupon.Broken, b.claimOne(t, docs[seals[1]], "kim").Verdict)
+	require.Equal(t, coupon.Granted, b.claimOne(t, docs[seals[2]], "kim").Verdict)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/planted"
 )
 
 // What Redis may say against a document. None of them changed anything, and each comes with coupon.CodeUnavailable: a repeat
@@ -27,7 +28,7 @@ func (s *Stock) Prepare(ctx context.Context, doc coupon.Document) error {
 		return coupon.Unavailable("prepare an epoch in Redis", err)
 	}
 	if !done {
-		return refused("prepare", doc, ErrOtherEpoch)
+		return refused("prepare", refOf(doc), ErrOtherEpoch)
 	}
 	return nil
 }
@@ -45,7 +46,7 @@ func (s *Stock) Open(ctx context.Context, doc coupon.Document) error {
 		_, err := s.Push(ctx, doc)
 		return err
 	}
-	return refusal("open", doc, answer)
+	return refusal("open", refOf(doc), answer)
 }
 
 // Push brings hi, state, window and per-user limit to an open epoch, unless Redis has this version or a later one. It
@@ -69,11 +70,24 @@ func (s *Stock) Push(ctx context.Context, doc coupon.Document) (coupon.Pushed, e
 	version, _ := reply[1].(int64)
 	hi, _ := reply[2].(int64)
 	count, _ := reply[3].(int64)
-	return coupon.Pushed{Version: version, Hi: hi, Last: count}, refusal("push to", doc, answer)
+	return coupon.Pushed{Version: version, Hi: hi, Last: count}, refusal("push to", refOf(doc), answer)
+}
+
+// Fence ends the grants of an epoch for good; its holders are answered as before. It may be repeated. Not fenced, and nothing
+// changed, when Redis is in another epoch or holds no document: there it grants nothing of this one already.
+func (s *Stock) Fence(ctx context.Context, ref coupon.EpochRef) (fenced bool, err error) {
+	fenced, err = s.fence.Run(ctx, s.client, []string{metaKey(ref.Campaign)}, ref.Epoch).Bool()
+	if err != nil {
+		return false, coupon.Unavailable("fence an epoch in Redis", err)
+	}
+	return fenced, nil
 }
 
 // fields is the document as the meta hash holds it; times are in milliseconds.
 func fields(doc coupon.Document) []any {
+	if planted.On(planted.NoSeal) {
+		doc.Seal = ""
+	}
 	return []any{
 		"version", doc.Version,
 		"state", string(doc.State),
@@ -88,24 +102,28 @@ func fields(doc coupon.Document) []any {
 	}
 }
 
-// refusal reads the answer of open.lua and push.lua.
-func refusal(what string, doc coupon.Document, answer string) error {
+func refOf(doc coupon.Document) coupon.EpochRef {
+	return coupon.EpochRef{Campaign: doc.Campaign, Epoch: doc.Epoch}
+}
+
+// refusal reads the answer of load.lua, open.lua and push.lua.
+func refusal(what string, ref coupon.EpochRef, answer string) error {
 	switch answer {
-	case "opened", "held":
+	case "loaded", "opened", "held":
 		return nil
 	case "missing":
-		return refused(what, doc, ErrMissing)
+		return refused(what, ref, ErrMissing)
 	case "other epoch":
-		return refused(what, doc, ErrOtherEpoch)
+		return refused(what, ref, ErrOtherEpoch)
 	case "unsealed":
-		return refused(what, doc, ErrUnsealed)
+		return refused(what, ref, ErrUnsealed)
 	case "not loaded":
-		return refused(what, doc, ErrNotLoaded)
+		return refused(what, ref, ErrNotLoaded)
 	default:
 		return badReply(what+" an epoch in Redis", answer)
 	}
 }
 
-func refused(what string, doc coupon.Document, why error) error {
-	return coupon.Unavailable(fmt.Sprintf("%s epoch %d of %s", what, doc.Epoch, doc.Campaign), why)
+func refused(what string, ref coupon.EpochRef, why error) error {
+	return coupon.Unavailable(fmt.Sprintf("%s epoch %d of %s", what, ref.Epoch, ref.Campaign), why)
 }

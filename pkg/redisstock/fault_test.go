@@ -91,6 +91,12 @@ func TestEveryCallTellsThatRedisIsAway(t *testing.T) {
 		"prepare": func(ctx context.Context) error { return b.Prepare(ctx, doc) },
 		"open":    func(ctx context.Context) error { return b.Open(ctx, doc) },
 		"push":    func(ctx context.Context) error { _, err := b.Push(ctx, doc); return err },
+		"fence":   func(ctx context.Context) error { _, err := b.Fence(ctx, refOf(doc)); return err },
+		"load": func(ctx context.Context) error {
+			return b.Load(ctx, refOf(doc), rows("u", 1, 1), coupon.MarkIssued)
+		},
+		"loaded":  func(ctx context.Context) error { _, err := b.Loaded(ctx, refOf(doc)); return err },
+		"discard": func(ctx context.Context) error { return b.Discard(ctx, doc.Campaign, 2) },
 		"seal":    func(ctx context.Context) error { _, err := b.Seal(ctx, doc.Campaign); return err },
 		"counts": func(ctx context.Context) error {
 			_, err := b.Levels(ctx, []*coupon.Campaign{{ID: doc.Campaign}})

@@ -42,15 +42,16 @@ func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]cou
 
 // levelCommands are what is asked of one campaign.
 type levelCommands struct {
-	last, version *redis.StringCmd
-	pending       *redis.IntCmd
-	oldest        *redis.ZSliceCmd
+	last    *redis.StringCmd
+	meta    *redis.SliceCmd
+	pending *redis.IntCmd
+	oldest  *redis.ZSliceCmd
 }
 
 func askLevel(ctx context.Context, pipe redis.Pipeliner, k epochKeys) levelCommands {
 	return levelCommands{
 		last:    pipe.Get(ctx, k.count),
-		version: pipe.HGet(ctx, k.meta, "version"),
+		meta:    pipe.HMGet(ctx, k.meta, "version", "epoch"),
 		pending: pipe.ZCard(ctx, k.pending),
 		oldest:  pipe.ZRangeWithScores(ctx, k.pending, 0, 0),
 	}
@@ -59,16 +60,25 @@ func askLevel(ctx context.Context, pipe redis.Pipeliner, k epochKeys) levelComma
 // level returns the zero level with the first error: what fails for one command of a pipeline fails for the next ones too.
 func (c levelCommands) level() (coupon.Level, error) {
 	last, lastErr := c.last.Int64()
-	version, versionErr := c.version.Int64()
-	err := cmp.Or(broken(lastErr), broken(versionErr), broken(c.pending.Err()), broken(c.oldest.Err()))
+	err := cmp.Or(broken(lastErr), broken(c.meta.Err()), broken(c.pending.Err()), broken(c.oldest.Err()))
 	if err != nil {
 		return coupon.Level{}, err
 	}
-	level := coupon.Level{Last: last, Pending: c.pending.Val(), Version: version, Known: lastErr == nil && last >= 0}
+	level := coupon.Level{Last: last, Pending: c.pending.Val(), Known: lastErr == nil && last >= 0}
+	if meta := c.meta.Val(); len(meta) == 2 {
+		level.Version, level.Epoch = number(meta[0]), number(meta[1])
+	}
 	if oldest := c.oldest.Val(); len(oldest) > 0 {
 		level.OldestDue = fromMilli(int64(oldest[0].Score))
 	}
 	return level, nil
+}
+
+// number reads a field of a document: 0 when it is missing or no number.
+func number(field any) int64 {
+	text, _ := field.(string)
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
 }
 
 // Held returns what Redis remembers of each key in its open epoch: a decision with the verdict Held, or the zero Decision

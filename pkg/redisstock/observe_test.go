@@ -2,11 +2,9 @@ package redisstock
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -38,11 +36,11 @@ func TestLevels(t *testing.T) {
 		require.WithinRange(t, levels[0].OldestDue, time.Now().Add(-2*time.Minute), time.Now().Add(-30*time.Second))
 		levels[0].OldestDue = time.Time{}
 		require.Equal(t, []coupon.Level{
-			{Last: 3, Pending: 2, Version: 1, Known: true},
-			{Version: 1, Known: true},
-			{Version: 1},
-			{Last: 20, Version: 1, Known: true},
-			{Version: 1},
+			{Last: 3, Pending: 2, Epoch: 1, Version: 1, Known: true},
+			{Epoch: 1, Version: 1, Known: true},
+			{Epoch: 1, Version: 1},
+			{Last: 20, Epoch: 1, Version: 1, Known: true},
+			{Epoch: 1, Version: 1},
 		}, levels)
 
 		none, err := b.Levels(t.Context(), nil)
@@ -69,7 +67,7 @@ func TestLevelsAnswersTheOthers(t *testing.T) {
 	require.NotContains(t, err.Error(), first.Campaign)
 	require.True(t, levels[2].Known)
 	require.EqualValues(t, 1, levels[2].Last)
-	require.Equal(t, []coupon.Level{{Version: 1, Known: true}, {}}, levels[:2])
+	require.Equal(t, []coupon.Level{{Epoch: 1, Version: 1, Known: true}, {}}, levels[:2])
 }
 
 func TestHeldReadsAndChangesNothing(t *testing.T) {
@@ -154,46 +152,6 @@ func TestSnapshotOfWhatIsNotThere(t *testing.T) {
 		_, err = b.Snapshot(t.Context(), doc.Campaign, doc.Epoch)
 		require.ErrorContains(t, err, "field lo of")
 	})
-}
-
-func TestWeaknesses(t *testing.T) {
-	t.Parallel()
-	cases := []struct {
-		name string
-		args []string
-		want []string
-	}{
-		{"as it should be", []string{"--appendonly", "yes"}, nil},
-		{"evicting", []string{"--appendonly", "yes", "--maxmemory-policy", "allkeys-lru"}, []string{"allkeys-lru"}},
-		{"both", []string{"--maxmemory-policy", "volatile-ttl"}, []string{"appendonly no", "volatile-ttl"}},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			requireWeak(t, connect(t, testenv.PrivateRedis(t, c.args...).URL), c.want)
-		})
-	}
-	t.Run("does not tell", func(t *testing.T) {
-		t.Parallel()
-		requireWeak(t, connect(t, "redis://"+miniredis.RunT(t).Addr()), []string{"does not tell its maxmemory-policy", "does not tell whether appendonly"})
-	})
-	t.Run("may not tell", func(t *testing.T) {
-		t.Parallel()
-		b := connect(t, testenv.PrivateRedis(t).URL)
-		require.NoError(t, b.client.Do(t.Context(), "ACL", "SETUSER", "default", "-info").Err())
-		requireWeak(t, b, []string{"does not tell its maxmemory-policy", "does not tell whether appendonly"})
-	})
-}
-
-func requireWeak(t *testing.T, b bundle, want []string) {
-	t.Helper()
-	found, err := b.Weaknesses(t.Context())
-	require.NoError(t, err)
-	require.Len(t, found, len(want))
-	for i, sentence := range found {
-		require.Contains(t, sentence, want[i])
-		require.True(t, strings.HasSuffix(sentence, "."))
-	}
 }
 
 func TestNewClient(t *testing.T) {

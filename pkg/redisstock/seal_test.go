@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"cmp"
 	"context"
 	"testing"
 
@@ -75,12 +76,65 @@ func TestSealOutranksStockAndPerUserLimit(t *testing.T) {
 func TestSealFailsClosedWhereItCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	b := connect(t, "redis://"+miniredis.RunT(t).Addr())
-	_, err := b.Seal(t.Context(), "any")
-	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
-
 	doc := b.start(t, newDocument(10))
 	require.NoError(t, b.client.HSet(t.Context(), metaKey(doc.Campaign), "seal", "0123").Err())
-	_, err = b.Claim(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("kim")})
+	_, err := b.Claim(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("kim")})
 	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 	require.Equal(t, "0", b.client.Get(context.Background(), keysOf(doc.Campaign, doc.Epoch).count).Val())
+	found := b.Look(t.Context(), []*coupon.Campaign{recorded(doc)})
+	require.Equal(t, coupon.Unreachable, found[0].State)
+}
+
+// Only a server that has no replication id at all may go unsealed.
+func TestSealIsEmptyOnlyWithoutAReplicationID(t *testing.T) {
+	t.Parallel()
+	embedded := connect(t, "redis://"+miniredis.RunT(t).Addr())
+	seal, err := embedded.Seal(t.Context(), "any")
+	require.NoError(t, err)
+	require.Empty(t, seal)
+
+	cases := map[string]struct {
+		spoil []any
+		want  error
+	}{
+		"INFO is forbidden":   {[]any{"ACL", "SETUSER", "default", "-info"}, errInfoInScript},
+		"EVAL is forbidden":   {[]any{"ACL", "SETUSER", "default", "-@scripting"}, errInfoInScript},
+		"a replica":           {[]any{"REPLICAOF", "127.0.0.1", "1"}, errReplica},
+		"all is forbidden":    {[]any{"ACL", "SETUSER", "default", "-@all"}, errInfoInScript},
+		"a password is asked": {[]any{"CONFIG", "SET", "requirepass", "secret"}, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := testenv.PrivateRedis(t)
+			require.NoError(t, connect(t, server.URL).client.Do(t.Context(), c.spoil...).Err())
+			_, err := connect(t, server.URL).Seal(t.Context(), "any")
+			require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+			require.ErrorIs(t, err, cmp.Or(c.want, err))
+		})
+	}
+}
+
+// A replica has its master's replication id, and must not be taken for it.
+func TestClaimIsNotDecidedByAReplica(t *testing.T) {
+	t.Parallel()
+	master, replica := testenv.PrivateRedis(t), testenv.PrivateRedis(t)
+	owner, copied := connect(t, master.URL), connect(t, replica.URL)
+	replicate(t, copied, master)
+	doc := newDocument(1)
+	var err error
+	doc.Seal, err = owner.Seal(t.Context(), doc.Campaign)
+	require.NoError(t, err)
+	owner.start(t, doc)
+	holder := owner.claimOne(t, doc, "holder")
+	await(t, "the replica has the claim", func() bool {
+		held, err := copied.Held(t.Context(), doc.Campaign, doc.Epoch, []coupon.Key{keyFor("holder")})
+		return err == nil && held[0].Verdict == coupon.Held
+	})
+
+	decisions := copied.claimAll(t, doc, keyFor("holder"), keyFor("new"))
+	require.Equal(t, holder.Claim, decisions[0].Claim)
+	require.Equal(t, coupon.Unsealed, decisions[1].Verdict, "it may be behind: it cannot say that the stock is gone")
+	require.Equal(t, coupon.Unreachable, copied.Look(t.Context(), []*coupon.Campaign{recorded(doc)})[0].State)
+	require.Equal(t, coupon.RefusedSoldOut, owner.claimOne(t, doc, "new").Verdict)
 }

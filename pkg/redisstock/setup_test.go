@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -139,4 +140,24 @@ func await(tb testing.TB, what string, condition func() bool) {
 		require.True(tb, time.Now().Before(deadline), "never happened: %s", what)
 		<-time.After(2 * time.Millisecond)
 	}
+}
+
+// recorded is the campaign as MySQL has it when the document was made of it.
+func recorded(doc coupon.Document) *coupon.Campaign {
+	return &coupon.Campaign{
+		ID: doc.Campaign, Epoch: doc.Epoch, EpochState: coupon.EpochActive,
+		Lo: doc.Lo, Base: doc.Base, Hi: doc.Hi, HiWanted: doc.Hi, Seal: doc.Seal,
+	}
+}
+
+// replicate makes b's server a replica of master and waits until it is in step.
+func replicate(tb testing.TB, b bundle, master *testenv.RedisServer) {
+	tb.Helper()
+	u, err := url.Parse(master.URL)
+	require.NoError(tb, err)
+	require.NoError(tb, b.client.Do(tb.Context(), "REPLICAOF", u.Hostname(), u.Port()).Err())
+	await(tb, "the replica is in step", func() bool {
+		replication, err := info(tb.Context(), b.client, "replication")
+		return err == nil && replication["master_link_status"] == "up"
+	})
 }

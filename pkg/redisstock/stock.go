@@ -27,6 +27,12 @@ var (
 	openSource string
 	//go:embed push.lua
 	pushSource string
+	//go:embed fence.lua
+	fenceSource string
+	//go:embed load.lua
+	loadSource string
+	//go:embed look.lua
+	lookSource string
 )
 
 // maxBatch is the most members one script call takes: Lua unpacks twice as many values, and its stack ends near 8000.
@@ -37,8 +43,9 @@ const maxBatch = 1000
 // Every method answers a Redis that did not answer with a coupon.CodeUnavailable error: what was asked may have happened
 // or not, and is safe to ask again.
 type Stock struct {
-	client                                          redis.UniversalClient
-	claim, forget, take, prepare, open, push, owner *redis.Script
+	client redis.UniversalClient
+
+	claim, forget, take, prepare, load, open, push, fence, look, owner *redis.Script
 }
 
 // New returns the claim state behind client. The client must not retry by itself (NewClient): a repeat is safe, but it
@@ -53,19 +60,11 @@ func New(client redis.UniversalClient) *Stock {
 		prepare: script(prepareSource),
 		open:    script(openSource),
 		push:    script(pushSource),
+		fence:   script(fenceSource),
+		load:    script(loadSource),
+		look:    script(lookSource),
 		owner:   script("return replication_id()"),
 	}
-}
-
-// Seal returns the replication id of the Redis that holds the campaign's keys: what Document.Seal must be for it to
-// grant there. It changes when that Redis restarts, is promoted or is replaced. A server that does not answer INFO in
-// scripts (the embedded one) gives an error; there the seal must be "".
-func (s *Stock) Seal(ctx context.Context, campaign string) (string, error) {
-	id, err := s.owner.Run(ctx, s.client, []string{metaKey(campaign)}).Text()
-	if err != nil {
-		return "", coupon.Unavailable("read the replication id of Redis", err)
-	}
-	return id, nil
 }
 
 // run calls a script that answers with a list. EVALSHA falls back to EVAL on NOSCRIPT only, which is the answer of a

@@ -20,7 +20,7 @@ func (s *Stock) Weaknesses(ctx context.Context) ([]string, error) {
 		found []string
 	)
 	err := s.eachServer(ctx, func(ctx context.Context, server redis.Cmdable) error {
-		weak, err := weaknesses(ctx, server)
+		weak, err := s.weaknesses(ctx, server)
 		mu.Lock()
 		defer mu.Unlock()
 		found = append(found, weak...)
@@ -41,7 +41,7 @@ func (s *Stock) eachServer(ctx context.Context, ask func(ctx context.Context, se
 }
 
 // weaknesses asks by INFO, which hosted servers answer where CONFIG is forbidden.
-func weaknesses(ctx context.Context, server redis.Cmdable) ([]string, error) {
+func (s *Stock) weaknesses(ctx context.Context, server redis.Cmdable) ([]string, error) {
 	memory, err := info(ctx, server, "memory")
 	if err != nil {
 		return nil, err
@@ -65,7 +65,45 @@ func weaknesses(ctx context.Context, server redis.Cmdable) ([]string, error) {
 	default:
 		found = append(found, "Redis has appendonly no: a restart loses every claim not yet in the log; set appendonly yes.")
 	}
-	return found, nil
+	unsealed, err := s.unsealed(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	backlog, err := backlogEnds(ctx, server)
+	return slices.Concat(found, unsealed, backlog), err
+}
+
+// unsealed says why no epoch could be sealed to the server.
+func (s *Stock) unsealed(ctx context.Context, server redis.Cmdable) ([]string, error) {
+	err := s.owner.Run(ctx, server, nil).Err()
+	if err == nil || !answered(err) || redis.IsLoadingError(err) {
+		return nil, err
+	}
+	why, err := whyNoID(ctx, server)
+	switch {
+	case errors.Is(why, errReplica):
+		return []string{"Redis is a replica: no campaign can be opened on it; REDIS_URL must name the master."}, nil
+	case why != nil:
+		return []string{"Redis does not answer INFO in scripts: no campaign can be opened; its ACL must allow +info."}, nil
+	case err == nil:
+		return []string{"Redis tells no replication id: one that restarted and lost claims is not told from one that did not."}, nil
+	default:
+		return nil, err
+	}
+}
+
+// backlogEnds is silent where CONFIG may not be asked.
+func backlogEnds(ctx context.Context, server redis.Cmdable) ([]string, error) {
+	const setting = "repl-backlog-ttl"
+	reply, err := server.ConfigGet(ctx, setting).Result()
+	if answered(err) {
+		return nil, nil
+	}
+	if err != nil || reply[setting] == "0" || reply[setting] == "" {
+		return nil, err
+	}
+	return []string{"Redis has " + setting + " " + reply[setting] +
+		": a replica that is away for longer costs every campaign a fence; set 0."}, nil
 }
 
 // info returns the fields of a section, none when the server refuses to tell.

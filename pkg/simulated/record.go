@@ -1,0 +1,263 @@
+package simulated
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// recordState is the database itself. Every method of Record is one transaction on it: carried out whole or not at all.
+type recordState struct {
+	mu        sync.Mutex
+	now       func() time.Time
+	campaigns map[string]*book
+	down      bool
+	leader    *Lead
+	check     func(*coupon.Campaign, []coupon.Coupon) // called after every transaction that made a row
+}
+
+// book is all that belongs to one campaign.
+type book struct {
+	coupon.Campaign
+	epochs   map[int64]*epoch
+	rows     []coupon.Coupon // in the order of their birth
+	failures []*coupon.FailedEvent
+	ledger   []coupon.Adjustment
+	wish     wish // of an open lowering
+}
+
+type epoch struct {
+	lo, hi, hiMax int64
+	mode          coupon.Mode
+	state         coupon.EpochState
+	opened        bool
+}
+
+// Record is the database as one caller reaches it.
+type Record struct {
+	*recordState
+	line *Line
+}
+
+// NewRecord returns an empty database, reached without a line. check is called after every transaction that made a row.
+func NewRecord(now func() time.Time, check func(*coupon.Campaign, []coupon.Coupon)) *Record {
+	return &Record{recordState: &recordState{now: now, campaigns: map[string]*book{}, check: check}}
+}
+
+// Via returns the same database as reached by a line.
+func (r *Record) Via(line *Line) *Record { return &Record{recordState: r.recordState, line: line} }
+
+// Down makes the database refuse everything, or answer again. What it committed stays.
+func (r *Record) Down(down bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down = down
+	if down {
+		r.leader = nil // a lock goes with its connection
+	}
+}
+
+// transact runs f under the lock of everything.
+func transact[T any](ctx context.Context, r *Record, what string, f func() (T, error)) (T, error) {
+	return call(ctx, r.line, what, func() (T, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.down {
+			var nothing T
+			return nothing, coupon.Unavailable(what, errAway)
+		}
+		return f()
+	})
+}
+
+func (r *recordState) book(id string) (*book, error) {
+	b, ok := r.campaigns[id]
+	if !ok {
+		return nil, coupon.NewError(coupon.CodeCampaignNotFound, id)
+	}
+	return b, nil
+}
+
+// CreateCampaign records a draft.
+func (r *Record) CreateCampaign(ctx context.Context, c coupon.Campaign) error {
+	_, err := transact(ctx, r, "create "+c.ID, func() (struct{}, error) {
+		if _, taken := r.campaigns[c.ID]; taken {
+			return struct{}{}, coupon.NewError(coupon.CodeCampaignExists, c.ID)
+		}
+		c.Status, c.EpochState, c.Mode, c.Version, c.NextSerial = coupon.CampaignDraft, coupon.EpochNone, coupon.ModeRedis, 1, 1
+		r.campaigns[c.ID] = &book{Campaign: c, epochs: map[int64]*epoch{}}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// Campaign returns a campaign.
+func (r *Record) Campaign(ctx context.Context, id string) (coupon.Campaign, error) {
+	return transact(ctx, r, "campaign "+id, func() (coupon.Campaign, error) {
+		b, err := r.book(id)
+		if err != nil {
+			return coupon.Campaign{}, err
+		}
+		return b.Campaign, nil
+	})
+}
+
+// View returns what users may know of.
+func (r *Record) View(ctx context.Context) ([]coupon.Campaign, error) {
+	return transact(ctx, r, "view", func() ([]coupon.Campaign, error) {
+		return r.list(func(c *coupon.Campaign) bool { return c.Status != coupon.CampaignDraft }), nil
+	})
+}
+
+// Watched returns what the warden watches.
+func (r *Record) Watched(ctx context.Context) ([]coupon.Campaign, error) {
+	return transact(ctx, r, "watched", func() ([]coupon.Campaign, error) {
+		return r.list(func(c *coupon.Campaign) bool {
+			return c.Epoch > 0 && c.Status != coupon.CampaignDraft &&
+				(c.Status != coupon.CampaignClosed || c.EpochState != coupon.EpochClosed)
+		}), nil
+	})
+}
+
+func (r *recordState) list(keep func(*coupon.Campaign) bool) []coupon.Campaign {
+	var all []coupon.Campaign
+	for _, b := range r.campaigns {
+		if keep(&b.Campaign) {
+			all = append(all, b.Campaign)
+		}
+	}
+	slices.SortFunc(all, func(a, b coupon.Campaign) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Standings is the confirm read.
+func (r *Record) Standings(ctx context.Context, ids []string) (map[string]coupon.Standing, error) {
+	return transact(ctx, r, "standings", func() (map[string]coupon.Standing, error) {
+		standings := map[string]coupon.Standing{}
+		for _, id := range ids {
+			if b, ok := r.campaigns[id]; ok {
+				standings[id] = coupon.Standing{Epoch: b.Epoch, State: b.EpochState}
+			}
+		}
+		return standings, nil
+	})
+}
+
+// Coupons returns a user's coupons of a campaign, by n.
+func (r *Record) Coupons(ctx context.Context, campaign, user string) ([]coupon.Coupon, error) {
+	return transact(ctx, r, fmt.Sprintf("coupons %s %s", campaign, user), func() ([]coupon.Coupon, error) {
+		b, err := r.book(campaign)
+		if err != nil {
+			return nil, nil
+		}
+		var found []coupon.Coupon
+		for _, row := range b.rows {
+			if row.User == user {
+				found = append(found, row)
+			}
+		}
+		slices.SortFunc(found, func(a, b coupon.Coupon) int { return cmp.Compare(a.N, b.N) })
+		return found, nil
+	})
+}
+
+// CouponsOf returns the rows of many keys of one campaign.
+func (r *Record) CouponsOf(ctx context.Context, campaign string, keys []coupon.Key) ([]coupon.Coupon, error) {
+	return transact(ctx, r, "coupons of "+campaign, func() ([]coupon.Coupon, error) {
+		b, err := r.book(campaign)
+		if err != nil {
+			return nil, nil
+		}
+		var found []coupon.Coupon
+		for _, key := range keys {
+			if row, ok := b.row(key); ok {
+				found = append(found, row)
+			}
+		}
+		return found, nil
+	})
+}
+
+// FailuresOf returns where the live failed events of keys stand.
+func (r *Record) FailuresOf(ctx context.Context, campaign string, keys []coupon.Key) (map[coupon.Key]coupon.FailureStatus, error) {
+	return transact(ctx, r, "failures of "+campaign, func() (map[coupon.Key]coupon.FailureStatus, error) {
+		found := map[coupon.Key]coupon.FailureStatus{}
+		b, err := r.book(campaign)
+		if err != nil {
+			return found, nil
+		}
+		for _, key := range keys {
+			if f := b.failure(key); f != nil {
+				found[key] = f.Status
+			}
+		}
+		return found, nil
+	})
+}
+
+// Failure returns where the live failed event of a key stands.
+func (r *Record) Failure(ctx context.Context, key coupon.Key) (coupon.FailureStatus, bool, error) {
+	found, err := r.FailuresOf(ctx, key.Campaign, []coupon.Key{key})
+	status, ok := found[key]
+	return status, ok, err
+}
+
+func (b *book) row(key coupon.Key) (coupon.Coupon, bool) {
+	i := slices.IndexFunc(b.rows, func(row coupon.Coupon) bool { return row.Key == key })
+	if i < 0 {
+		return coupon.Coupon{}, false
+	}
+	return b.rows[i], true
+}
+
+func (b *book) failure(key coupon.Key) *coupon.FailedEvent {
+	i := slices.IndexFunc(b.failures, func(f *coupon.FailedEvent) bool { return f.Claim.Key == key && live(f.Status) })
+	if i < 0 {
+		return nil
+	}
+	return b.failures[i]
+}
+
+func live(s coupon.FailureStatus) bool {
+	return s == coupon.FailurePending || s == coupon.FailureLeased || s == coupon.FailureParked
+}
+
+// kept counts the places that live failed events keep: one for each (user, n) without a row. One of a closed epoch that is
+// not carried was filed too late to be a promise.
+func (b *book) kept() int64 {
+	keys := map[coupon.Key]bool{}
+	for _, f := range b.failures {
+		if _, served := b.row(f.Claim.Key); live(f.Status) && !served && (f.Carried || f.Epoch == b.Epoch) {
+			keys[f.Claim.Key] = true
+		}
+	}
+	return int64(len(keys))
+}
+
+// Look returns all of one campaign as it is now, past every line: for checks.
+func (r *Record) Look(id string) (c coupon.Campaign, rows []coupon.Coupon, failures []coupon.FailedEvent, kept int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.campaigns[id]
+	for _, f := range b.failures {
+		failures = append(failures, *f)
+	}
+	return b.Campaign, slices.Clone(b.rows), failures, b.kept()
+}
+
+// EpochsIn counts the activated epochs of a campaign in a mode, past every line: for checks.
+func (r *Record) EpochsIn(id string, mode coupon.Mode) (count int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.campaigns[id].epochs {
+		if e.opened && e.mode == mode {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,119 @@
+package warden
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	var (
+		now   = time.Now()
+		ago   = func(d time.Duration) time.Time { return now.Add(-d) }
+		here  = memory{seen: ago(time.Hour), here: ago(time.Hour)}
+		gone  = func(d time.Duration) memory { return memory{seen: ago(time.Hour), away: ago(d)} }
+		redis = decision{step: rebuild, mode: coupon.ModeRedis}
+		sql   = decision{step: rebuild, mode: coupon.ModeSQL}
+		lost  = decision{step: rebuild, mode: coupon.ModeRedis, lost: true}
+		first = decision{step: open, mode: coupon.ModeRedis}
+		none  = decision{}
+	)
+	campaign := func(change func(*coupon.Campaign)) coupon.Campaign {
+		c := coupon.Campaign{
+			ID: "a", Status: coupon.CampaignActive, Epoch: 3, EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, FenceWanted: 2,
+		}
+		change(&c)
+		return c
+	}
+	plain := campaign(func(*coupon.Campaign) {})
+	paused := campaign(func(c *coupon.Campaign) { c.Status = coupon.CampaignPaused })
+	closed := campaign(func(c *coupon.Campaign) { c.Status, c.FenceWanted = coupon.CampaignClosed, 3 })
+	wanted := campaign(func(c *coupon.Campaign) { c.FenceWanted = 3 })
+	inSQL := campaign(func(c *coupon.Campaign) { c.Mode = coupon.ModeSQL })
+	wantedSQL := campaign(func(c *coupon.Campaign) { c.Mode, c.FenceWanted = coupon.ModeSQL, 3 })
+	closedSQL := campaign(func(c *coupon.Campaign) { c.Mode, c.Status = coupon.ModeSQL, coupon.CampaignClosed })
+	fencing := campaign(func(c *coupon.Campaign) { c.EpochState = coupon.EpochFencing })
+	loading := campaign(func(c *coupon.Campaign) { c.EpochState = coupon.EpochLoading })
+	retired := campaign(func(c *coupon.Campaign) { c.EpochState, c.Status = coupon.EpochClosed, coupon.CampaignClosed })
+	opening := campaign(func(c *coupon.Campaign) { c.EpochState, c.Status = coupon.EpochLoading, coupon.CampaignDraft })
+
+	for name, c := range map[string]struct {
+		campaign coupon.Campaign
+		state    coupon.HealthState
+		memory   memory
+		want     decision
+	}{
+		"sound":                           {plain, coupon.Sound, here, none},
+		"an old wish":                     {plain, coupon.Sound, here, none},
+		"lost":                            {plain, coupon.Lost, here, lost},
+		"lost and paused":                 {paused, coupon.Lost, here, lost},
+		"unopened a while":                {plain, coupon.Unopened, memory{seen: ago(2 * time.Second), here: ago(time.Hour)}, first},
+		"unopened just now":               {plain, coupon.Unopened, memory{seen: ago(2*time.Second - 1), here: ago(time.Hour)}, none},
+		"away a moment":                   {plain, coupon.Unreachable, gone(5*time.Second - 1), none},
+		"away":                            {plain, coupon.Unreachable, gone(5 * time.Second), sql},
+		"away and paused":                 {paused, coupon.Unreachable, gone(time.Minute), sql},
+		"wanted":                          {wanted, coupon.Sound, here, redis},
+		"wanted and lost":                 {wanted, coupon.Lost, here, redis},
+		"wanted, away a moment":           {wanted, coupon.Unreachable, gone(time.Second), none},
+		"wanted, away":                    {wanted, coupon.Unreachable, gone(time.Minute), sql},
+		"sql, away":                       {inSQL, coupon.Unreachable, gone(time.Hour), none},
+		"sql, back for a moment":          {inSQL, coupon.Lost, memory{here: ago(10*time.Second - 1)}, none},
+		"sql, back":                       {inSQL, coupon.Lost, memory{here: ago(10 * time.Second)}, redis},
+		"sql, back too soon again":        {inSQL, coupon.Lost, memory{here: ago(time.Hour), returned: ago(time.Minute - 1)}, none},
+		"sql, back again":                 {inSQL, coupon.Lost, memory{here: ago(time.Hour), returned: ago(time.Minute)}, redis},
+		"sql, wanted":                     {wantedSQL, coupon.Lost, memory{here: ago(0), returned: ago(0)}, redis},
+		"sql, wanted, away":               {wantedSQL, coupon.Unreachable, gone(time.Minute), sql},
+		"sql, closed":                     {closedSQL, coupon.Lost, here, none},
+		"closed, sound":                   {closed, coupon.Sound, here, none},
+		"closed, lost: retired":           {closed, coupon.Lost, here, lost},
+		"closed, unopened":                {closed, coupon.Unopened, here, first},
+		"closed, away":                    {closed, coupon.Unreachable, gone(time.Hour), none},
+		"half a fence":                    {fencing, coupon.Lost, here, redis},
+		"half a fence, away a moment":     {fencing, coupon.Unreachable, gone(time.Second), none},
+		"half a fence, away":              {fencing, coupon.Unreachable, gone(time.Minute), sql},
+		"loading":                         {loading, coupon.Lost, memory{seen: ago(10*time.Second - 1), here: ago(time.Hour)}, none},
+		"loading that stands still":       {loading, coupon.Lost, memory{seen: ago(10 * time.Second), here: ago(time.Hour)}, redis},
+		"loading that stands still, away": {loading, coupon.Unreachable, gone(time.Minute), sql},
+		"an opening that stands still":    {opening, coupon.Lost, here, redis},
+		"retired":                         {retired, coupon.Lost, here, none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := decide(&c.campaign, coupon.Health{State: c.state, Why: "look"}, &c.memory, now)
+			require.Equal(t, got.step != nothing, got.why != "", "every decision says why")
+			got.why = ""
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	at := func(s int) time.Time { return now.Add(time.Duration(s) * time.Second) }
+	c := coupon.Campaign{Epoch: 3, EpochState: coupon.EpochActive, Mode: coupon.ModeSQL, EpochSince: now}
+	sound, away := coupon.Health{State: coupon.Lost}, coupon.Health{State: coupon.Unreachable}
+	var m memory
+	m.note(&c, away, at(1))
+	m.note(&c, away, at(2))
+	require.Equal(t, at(1), m.away)
+	m.note(&c, sound, at(3))
+	m.note(&c, sound, at(4))
+	require.Equal(t, at(3), m.here)
+	require.Zero(t, m.away)
+	require.Equal(t, at(1), m.seen)
+	require.Zero(t, m.returned)
+
+	c.Epoch, c.EpochState, c.Mode = 4, coupon.EpochLoading, coupon.ModeRedis
+	m.note(&c, sound, at(5))
+	require.Equal(t, at(5), m.seen)
+	require.Equal(t, at(5), m.returned)
+	c.EpochSince = at(7) // its loader makes progress
+	m.note(&c, away, at(7))
+	require.Equal(t, at(7), m.seen)
+	require.Zero(t, m.here)
+}
