@@ -25,7 +25,8 @@ type cli struct {
 // flags are what differs from run to run.
 type flags struct {
 	every, timeout, olderThan, wait time.Duration
-	json                            bool
+	json, all, claims, repair       bool
+	names                           []string // of campaigns
 }
 
 // mistakes returns what is wrong with the flags. Those a command does not have are at their defaults.
@@ -62,7 +63,7 @@ func (c *cli) root() *cobra.Command {
 		},
 	}
 	root.SetVersionTemplate(fmt.Sprintf("%s %s %s\n", name, service.Version(), runtime.Version()))
-	root.AddCommand(c.migrate(), c.retryFailed(), c.sweep(), c.reconcile(), c.healthcheck())
+	root.AddCommand(c.migrate(), c.retryFailed(), c.sweep(), c.reconcile(), c.rebuild(), c.healthcheck())
 	return root
 }
 
@@ -110,7 +111,24 @@ func (c *cli) reconcile() *cobra.Command {
 	f.schedule(command)
 	command.Flags().BoolVar(&f.json, "json", false, "write JSON instead of a table")
 	command.Flags().DurationVar(&f.wait, "wait", 0,
-		"how long claims on their way may take to arrive; what has not by then is a difference")
+		"how long claims on their way, and repairs, may take; what has not arrived by then is a difference")
+	command.Flags().BoolVar(&f.claims, "claims", false, "compare every claim by itself, also where the counts agree")
+	command.Flags().BoolVar(&f.repair, "repair", false, "repair what can do no harm, and compare again; best with --wait")
+	return command
+}
+
+func (c *cli) rebuild() *cobra.Command {
+	f := defaults()
+	command := c.command("rebuild [campaign...]", "Have the claim state in Redis made anew from MySQL, and wait for it", &f, c.rebuildJob)
+	f.bound(command)
+	command.Flags().BoolVar(&f.all, "all", false, "every campaign that is active or paused")
+	command.Args = func(_ *cobra.Command, names []string) error {
+		f.names = names
+		if f.all == (len(names) > 0) {
+			return errors.New("name the campaigns to rebuild, or say --all")
+		}
+		return nil
+	}
 	return command
 }
 

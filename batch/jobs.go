@@ -14,11 +14,13 @@ import (
 	"golang.org/x/term"
 
 	"github.com/seonchak/seonchak/batch/internal/migrate"
+	"github.com/seonchak/seonchak/batch/internal/rebuild"
 	"github.com/seonchak/seonchak/batch/internal/reconcile"
 	"github.com/seonchak/seonchak/batch/internal/retryfailed"
 	"github.com/seonchak/seonchak/batch/internal/sweep"
 	"github.com/seonchak/seonchak/migrations"
 	"github.com/seonchak/seonchak/pkg/env"
+	"github.com/seonchak/seonchak/pkg/fence"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
 	"github.com/seonchak/seonchak/pkg/mysqlstore"
 	"github.com/seonchak/seonchak/pkg/outbox"
@@ -130,8 +132,15 @@ func (c *cli) reconcileJob(ctx context.Context, s settings, shell service.Shell,
 	}
 	bar := c.progress("campaigns")
 	defer bar.end()
+	var tools *reconcile.Tools
+	if f.repair {
+		producer := kafkastream.NewProducer(all.kafka, kafkastream.ClaimsTopic, publishInFlight)
+		defer closeProducer(ctx, producer)
+		tools = all.tools(s.Group, producer)
+	}
 	job := reconcile.New(all.store, all.stock, all.admin, reconcile.Options{
-		Group: s.Group, Topic: kafkastream.ClaimsTopic, Wait: f.wait, Now: time.Now, Progress: bar.at,
+		Group: s.Group, Topic: kafkastream.ClaimsTopic, Wait: f.wait, Claims: f.claims, Tools: tools,
+		Now: time.Now, Progress: bar.at,
 	})
 	r := runner{
 		job: "reconcile", runs: all.store, flags: f, work: work(job.RunOnce),
@@ -139,6 +148,37 @@ func (c *cli) reconcileJob(ctx context.Context, s settings, shell service.Shell,
 		summary: c.system.Stderr, logger: shell.Logger,
 	}
 	return r.run(ctx)
+}
+
+func (c *cli) rebuildJob(ctx context.Context, s settings, shell service.Shell, f flags) error {
+	all, err := open(s, shell.Logger)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	if err := all.warn(ctx, s, shell.Logger, all.store, all.stock); err != nil {
+		return err
+	}
+	bar := c.progress("campaigns")
+	defer bar.end()
+	job := rebuild.New(all.store, all.stock, rebuild.Options{
+		Campaigns: f.names, Now: time.Now, Progress: bar.at, Logger: shell.Logger,
+	})
+	r := runner{
+		job: "rebuild", runs: all.store, flags: f, work: work(job.RunOnce),
+		summary: shell.Stdout, logger: shell.Logger,
+	}
+	return r.run(ctx)
+}
+
+// tools are what reconcile repairs with: the steps of the api-servers and of the warden.
+func (stores stores) tools(group string, producer *kafkastream.Producer) *reconcile.Tools {
+	sweeper := outbox.New(stores.stock, producer)
+	progress := kafkastream.NewGroup(stores.admin, group, kafkastream.ClaimsTopic)
+	return &reconcile.Tools{
+		Outbox: sweeper, Log: producer, Desk: stores.store, Redis: stores.stock,
+		Fence: fence.NewFence(stores.store, stores.stock, progress, sweeper, fence.Options{Now: time.Now, Loaded: func(int) {}}),
+	}
 }
 
 func showReport(w io.Writer, report reconcile.Result, asJSON bool) error {

@@ -1,4 +1,5 @@
-// Command batch runs the jobs beside the pipeline: it migrates, retries failed events, sweeps and reconciles.
+// Command batch runs the jobs beside the pipeline: it migrates, retries failed events, sweeps, reconciles and
+// rebuilds.
 package main
 
 import (

@@ -78,9 +78,9 @@ func open10(t *testing.T, store *mysqlstore.Store) string {
 	require.NoError(t, store.CreateCampaign(t.Context(), coupon.Campaign{
 		ID: id, Name: id, Limit: 10, PerUserLimit: 1, StartsAt: time.Now().Add(-time.Hour), EndsAt: time.Now().Add(time.Hour),
 	}))
-	document, err := store.BeginEpoch(t.Context(), id)
+	campaign, err := store.BeginEpoch(t.Context(), id, coupon.ModeRedis)
 	require.NoError(t, err)
-	_, err = store.ActivateEpoch(t.Context(), document)
+	_, err = store.ActivateEpoch(t.Context(), campaign.Document())
 	require.NoError(t, err)
 	return id
 }
@@ -153,6 +153,9 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"sweep", "now"}, exitMisconfigured, "now"},
 		{[]string{"sweep", "--older-than", "1s"}, exitMisconfigured, "--older-than must be at least 2s"},
 		{[]string{"retry-failed", "--timeout", "0s"}, exitMisconfigured, "--timeout must be above 0"},
+		{[]string{"rebuild"}, exitMisconfigured, "name the campaigns to rebuild, or say --all"},
+		{[]string{"rebuild", "winter", "--all"}, exitMisconfigured, "name the campaigns to rebuild, or say --all"},
+		{[]string{"rebuild", "--help"}, exitOK, "--all"},
 		{[]string{"migrate", "--every", "1m"}, exitMisconfigured, "unknown flag: --every"},
 		{[]string{"--version"}, exitOK, "batch "},
 		{[]string{"reconcile", "--help"}, exitOK, "--json"},
@@ -177,7 +180,7 @@ func TestHelpListsEveryVariable(t *testing.T) {
 	} {
 		require.Contains(t, p.out.String(), "\n"+variable+" ")
 	}
-	for _, job := range []string{"migrate", "retry-failed", "sweep", "reconcile", "healthcheck"} {
+	for _, job := range []string{"migrate", "retry-failed", "sweep", "reconcile", "rebuild", "healthcheck"} {
 		require.Contains(t, p.out.String(), "\n  "+job+" ")
 	}
 }
@@ -297,6 +300,51 @@ func TestReconcile(t *testing.T) {
 	require.Contains(t, p.out.String(), id+": different: document_missing: Redis holds no document of the campaign")
 	ok, _ := lastRun(t, store, "reconcile")
 	require.False(t, ok)
+}
+
+func TestRebuild(t *testing.T) {
+	t.Parallel()
+	dsn, environ := onStores(t)
+	store := openStore(t, dsn)
+	id := open10(t, store)
+
+	p := program(environ...)
+	require.Equal(t, exitFailed, p.run("rebuild", id, "no-such-campaign"))
+	require.Contains(t, p.err.String(), "no such campaign: no-such-campaign")
+
+	p = program(environ...)
+	require.Equal(t, exitFailed, p.run("rebuild", id, "--timeout", "1s"))
+	require.Contains(t, p.out.String(), "rebuild: rebuilt 0, failed 1; "+id+": no consumer has begun")
+	ok, summary := lastRun(t, store, "rebuild")
+	require.False(t, ok)
+	require.Contains(t, summary, `"campaign_id":"`+id+`"`)
+
+	c, err := store.Campaign(t.Context(), id)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.FenceWanted, "the wish stands: a warden that comes later heeds it")
+	p = program(environ...)
+	code := make(chan int, 1)
+	go func() { code <- p.run("rebuild", "--all") }()
+	eventually(t, func() bool {
+		fenceWanted(t, store, id)
+		return len(code) == 1
+	})
+	require.Equal(t, exitOK, <-code, p.err.String())
+	require.Contains(t, p.out.String(), "rebuild: rebuilt 1, failed 0, took ")
+}
+
+// fenceWanted does what a warden does of a campaign while Redis is away.
+func fenceWanted(t *testing.T, store *mysqlstore.Store, id string) {
+	t.Helper()
+	c, err := store.Campaign(t.Context(), id)
+	require.NoError(t, err)
+	if c.FenceWanted != c.Epoch {
+		return
+	}
+	_, err = store.BeginFence(t.Context(), []coupon.EpochRef{c.Ref()})
+	require.NoError(t, err)
+	_, err = store.CloseEpoch(t.Context(), c.Ref(), coupon.ModeSQL)
+	require.NoError(t, err)
 }
 
 func TestEveryRunsUntilTheSignal(t *testing.T) {

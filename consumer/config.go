@@ -4,6 +4,7 @@ import (
 	"github.com/seonchak/seonchak/pkg/env"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
 	"github.com/seonchak/seonchak/pkg/mysqlstore"
+	"github.com/seonchak/seonchak/pkg/redisstock"
 )
 
 // authDev is the AUTH_MODE of a system for trying things: its admin listeners are for this machine only.
@@ -15,6 +16,7 @@ const maxBatch = 500
 // config is what the consumer reads from its environment.
 type config struct {
 	env.Process
+	env.Redis
 	env.Kafka
 	env.MySQL
 
@@ -33,6 +35,7 @@ func (c config) Validate() []error {
 		env.Between("ISSUE_BATCH", c.Batch, 1, maxBatch),
 		env.Between("ISSUE_RATE", c.Rate, 0, 10_000_000),
 		env.OneOf("AUTH_MODE", c.AuthMode, "jwt", authDev),
+		env.Wrong("REDIS_URL", redisstock.CheckURL(c.URL.Reveal())),
 		env.Wrong("MYSQL_DSN", mysqlstore.CheckDSN(c.DSN.Reveal())),
 		env.Wrong("KAFKA_BROKERS", c.stream().Validate()),
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,6 +16,7 @@ import (
 	"github.com/seonchak/seonchak/pkg/env"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
 	"github.com/seonchak/seonchak/pkg/mysqlstore"
+	"github.com/seonchak/seonchak/pkg/redisstock"
 	"github.com/seonchak/seonchak/pkg/service"
 )
 
@@ -25,9 +27,11 @@ const (
 	workerBound = drain + time.Second
 	leaveBound  = 10 * time.Second
 	closeBound  = time.Second
+	wardenBound = 2 * time.Second
 
 	startupCheck = 5 * time.Second
-	conns        = 4 // one for the batch in hand, the others for pings
+	// conns are one for the batch in hand, one for the lead of the warden, eight for its fence, the others for pings.
+	conns = 12
 )
 
 func main() {
@@ -67,7 +71,14 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 	group.OnStop("mysql", closeBound, func(context.Context) error { return store.Close() })
 	log := kafkastream.NewAdmin(c.stream())
 	group.OnStop("kafka", closeBound, func(context.Context) error { log.Close(); return nil })
-	if err := check(ctx, c, logger, store, log); err != nil {
+	redisstock.LogTo(logger)
+	client, err := redisstock.NewClient(c.URL.Reveal())
+	if err != nil {
+		return env.Mistakes{err}
+	}
+	group.OnStop("redis", closeBound, func(context.Context) error { return client.Close() })
+	stock := redisstock.New(client)
+	if err := check(ctx, c, logger, store, stock, log); err != nil {
 		return err
 	}
 	admin.Metrics.MustRegister(collectors.NewDBStatsCollector(store.DB(), "coupon"))
@@ -80,13 +91,17 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 		Batch: c.Batch, Rate: float64(c.Rate), Patience: patience, Drain: drain, Now: time.Now,
 	}, worker.NewMetrics(admin.Metrics), logger)
 	group.Go("worker", workerBound, issuer.Run)
+	group.Go("warden", wardenBound, newWarden(c, group, store, stock, log, issuer.Pace(), admin.Metrics, logger).Run)
 	group.Ready(admin, 0)
 	return nil
 }
 
-// check waits for the stores and refuses to go on without their schema: a reader of a missing topic would wait for ever,
-// and make the topic with the broker's defaults where it may.
-func check(ctx context.Context, c config, logger *slog.Logger, store *mysqlstore.Store, log *kafkastream.Admin) error {
+// check waits for the database and the log, and refuses to go on without their schema: a reader of a missing topic would
+// wait for ever, and make the topic with the broker's defaults where it may. Redis is not waited for: only the warden needs
+// it, and part of its work is to do without.
+func check(
+	ctx context.Context, c config, logger *slog.Logger, store *mysqlstore.Store, stock *redisstock.Stock, log *kafkastream.Admin,
+) error {
 	if err := await(ctx, logger, "mysql", store.Ping); err != nil {
 		return err
 	}
@@ -106,7 +121,11 @@ func check(ctx context.Context, c config, logger *slog.Logger, store *mysqlstore
 	if err != nil {
 		logger.Warn("store settings could not be checked", "store", "mysql", "error", err)
 	}
-	return service.WarnWeak(logger, c.Production(), c.AllowWeakStores, append(weak, weakStore...))
+	weakStock, err := stock.Weaknesses(ctx)
+	if err != nil {
+		logger.Warn("store settings could not be checked", "store", "redis", "error", err)
+	}
+	return service.WarnWeak(logger, c.Production(), c.AllowWeakStores, slices.Concat(weak, weakStore, weakStock))
 }
 
 // await asks a store until it answers. What a store refuses for good, a password say, ends the start.

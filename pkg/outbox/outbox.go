@@ -28,9 +28,9 @@ const (
 	lease = 2500 * time.Millisecond
 
 	// A flush takes what is not due yet and what another sweeper has leased: both are due within everything. What it took
-	// it does not take again, and no sweeper needs to: the epoch is being closed, and its pending claims promise nothing.
+	// and did not publish, because it was killed say, the next flush gets after 2 s.
 	everything = 24 * time.Hour
-	gone       = 2 * everything
+	gone       = everything + 2*time.Second
 )
 
 // Outbox sweeps pending claims.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
 const (
@@ -96,6 +97,7 @@ func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 		if err != nil {
 			return run.result, fmt.Errorf("take failed events: %w", err)
 		}
+		failpoint.Hit(failpoint.RetryClaimed)
 		again := run.take(events)
 		run.try(ctx, token, events)
 		if err := ctx.Err(); err != nil {

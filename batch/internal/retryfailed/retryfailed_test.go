@@ -68,9 +68,9 @@ func (b *bundle) open(id string, limit int64) string {
 	require.NoError(b.tb, b.CreateCampaign(ctx, coupon.Campaign{
 		ID: id, Name: id, Limit: limit, PerUserLimit: 1, StartsAt: noon.Add(-time.Hour), EndsAt: noon.Add(time.Hour),
 	}))
-	document, err := b.BeginEpoch(ctx, id)
+	campaign, err := b.BeginEpoch(ctx, id, coupon.ModeRedis)
 	require.NoError(b.tb, err)
-	_, err = b.ActivateEpoch(ctx, document)
+	_, err = b.ActivateEpoch(ctx, campaign.Document())
 	require.NoError(b.tb, err)
 	return id
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
 // run is one RunOnce.
@@ -56,6 +57,7 @@ func (r *run) issue(ctx context.Context, token, campaign string, events []coupon
 		return
 	}
 	results, err := r.issuer.Issue(ctx, campaign, deliveries(events))
+	failpoint.Hit(failpoint.RetryApplied)
 	switch {
 	case err == nil:
 		for i, result := range results {

@@ -41,12 +41,14 @@ type bench struct {
 	source fakeSource
 	record fakeRecord
 	config Config
+	worker *Worker
 
 	mu     sync.Mutex
 	steps  []string
 	parked []coupon.FailedEvent
 
 	begun        atomic.Bool
+	committed    atomic.Int64 // the last offset, where a test keeps it
 	atGate, open chan struct{}
 
 	lines    lockedBuffer
@@ -100,8 +102,8 @@ func (b *bench) start() {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	b.stop = cancel
 	logger := slog.New(slog.NewJSONHandler(&b.lines, nil))
-	w := New(recordedSource{b}, recordedRecord{b}, b.config, NewMetrics(b.registry), logger)
-	go func() { b.ended <- w.Run(ctx) }()
+	b.worker = New(recordedSource{b}, recordedRecord{b}, b.config, NewMetrics(b.registry), logger)
+	go func() { b.ended <- b.worker.Run(ctx) }()
 	synctest.Wait()
 	close(b.open)
 	synctest.Wait()

@@ -51,9 +51,9 @@ func (s *stage) openCampaign() string {
 		ID: id, Name: id, Limit: perDrop, PerUserLimit: 1,
 		StartsAt: time.Now().Add(-time.Hour), EndsAt: time.Now().Add(time.Hour),
 	}))
-	document, err := s.store.BeginEpoch(s.t.Context(), id)
+	campaign, err := s.store.BeginEpoch(s.t.Context(), id, coupon.ModeRedis)
 	require.NoError(s.t, err)
-	_, err = s.store.ActivateEpoch(s.t.Context(), document)
+	_, err = s.store.ActivateEpoch(s.t.Context(), campaign.Document())
 	require.NoError(s.t, err)
 	return id
 }

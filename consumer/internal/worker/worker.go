@@ -10,7 +10,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
+	"github.com/seonchak/seonchak/pkg/planted"
 )
 
 // source is this consumer's share of the log. Fetch must return the records of a partition in order; Commit must cover
@@ -43,7 +45,7 @@ type Worker struct {
 	source  source
 	record  record
 	config  Config
-	pace    *rate.Limiter
+	pace    *Pace
 	failing map[string]time.Time // campaigns that fail while the database answers, and since when
 	metrics *Metrics
 	logger  *slog.Logger
@@ -53,13 +55,9 @@ type Worker struct {
 
 // New returns a Worker over the log and the database.
 func New(source source, record record, config Config, metrics *Metrics, logger *slog.Logger) *Worker {
-	limit := rate.Inf
-	if config.Rate > 0 {
-		limit = rate.Limit(config.Rate)
-	}
 	return &Worker{
 		source: source, record: record, config: config, metrics: metrics, logger: logger,
-		pace:         rate.NewLimiter(limit, config.Batch),
+		pace:         newPace(config.Rate, config.Batch),
 		failing:      map[string]time.Time{},
 		fetchTrouble: rate.Sometimes{Interval: quiet},
 		issueTrouble: rate.Sometimes{Interval: quiet},
@@ -126,19 +124,33 @@ func (w *Worker) take(ctx context.Context, fetched <-chan entry) []entry {
 
 // paced returns the entries once the rate allows them, or nothing when ctx ends first: they were not begun.
 func (w *Worker) paced(ctx context.Context, entries []entry) []entry {
-	if w.pace.WaitN(ctx, len(entries)) != nil {
+	if w.pace.wait(ctx, len(entries)) != nil {
 		return nil
 	}
+	failpoint.Hit(failpoint.Fetched)
 	return entries
 }
 
+// Pace returns the limit on what the worker handles, which a fence lifts.
+func (w *Worker) Pace() *Pace { return w.pace }
+
 // handle commits the offsets of a batch after every transaction of it, never before: killed at any point in between, the
-// batch is delivered again and its rows are duplicates. A commit that fails is covered by the next one. The error is
-// ctx's, and then nothing is committed.
+// batch is delivered again and its rows are duplicates. The error is ctx's, and then nothing is committed.
 func (w *Worker) handle(ctx context.Context, entries []entry) error {
+	if planted.On(planted.OffsetFirst) {
+		w.commit(ctx, entries)
+		return w.settle(ctx, w.sort(entries))
+	}
 	if err := w.settle(ctx, w.sort(entries)); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.Committed)
+	w.commit(ctx, entries)
+	return nil
+}
+
+// commit says that a batch is done. When that fails, the next commit covers it.
+func (w *Worker) commit(ctx context.Context, entries []entry) {
 	records := make([]kafkastream.Record, len(entries))
 	for i, e := range entries {
 		records[i] = e.record
@@ -146,7 +158,6 @@ func (w *Worker) handle(ctx context.Context, entries []entry) error {
 	if err := w.source.Commit(ctx, records); err != nil {
 		w.logger.Warn("offsets were not committed, the next commit covers them", "records", len(records), "error", err)
 	}
-	return nil
 }
 
 // outlive returns a context that ends the given time after ctx does.

@@ -200,3 +200,38 @@ func TestLostLogEndsTheWorker(t *testing.T) {
 		})
 	}
 }
+
+// A fence waits for the log to be drained: then nobody is spared, also not who waits for the limit already.
+func TestAFenceLiftsTheRate(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(b *bench) {
+		b.config.Batch, b.config.Rate = 10, 0.1
+		for range 50 {
+			b.send("a", "u")
+		}
+		b.source.commit = func(_ context.Context, records []kafkastream.Record) error {
+			b.committed.Store(records[len(records)-1].Offset)
+			return nil
+		}
+		began := time.Now()
+		b.start()
+		b.requireSteps() // the burst is less than a batch, for the barrier that came before
+
+		b.worker.Pace().Lift(true)
+		synctest.Wait()
+		require.Equal(t, int64(49), b.committed.Load())
+		require.Zero(t, time.Since(began))
+
+		b.worker.Pace().Lift(true) // as at every look
+		b.worker.Pace().Lift(false)
+		b.send("a", "u")
+		synctest.Wait()
+		require.Equal(t, int64(50), b.committed.Load(), "the limit owes nothing for what went past it")
+		for range 10 {
+			b.send("a", "u")
+		}
+		b.pass(time.Second)
+		require.Less(t, b.committed.Load(), int64(60), "and it is back")
+		require.NoError(t, b.end())
+	})
+}
