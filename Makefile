@@ -32,6 +32,30 @@ test-unit: ## the tests that need the Go toolchain only
 bench: build services ## the benchmarks: ratios of two things measured in one run
 	@scripts/bench.sh
 
+.PHONY: model
+model: ## every reachable state of the model of the protocol, in all its configurations
+	@SEONCHAK_MODEL=full go -C pkg test -count=1 -v -timeout 30m -run TestNoPromiseBreaks ./fence/model
+
+.PHONY: chaos
+chaos: chaos-programs ## the fault suite, short form: at most 10 minutes on 2 cores
+	@bin/chaos
+
+.PHONY: chaos-long
+chaos-long: chaos-programs ## the fault suite, long form: hours; goes on where it was interrupted
+	@tools/chaos/build.sh bin/chaos-programs/clocked clocked
+	@bin/chaos --long --rate 500 --ledger bin/chaos-ledger.jsonl
+
+.PHONY: chaos-planted
+chaos-planted: ## programs with a bug each: the fault suite must catch every one
+	@go build -o bin/chaos ./tools/chaos
+	@tools/chaos/build.sh bin/chaos-programs/planted planted
+	@bin/chaos planted --programs bin/chaos-programs/planted
+
+.PHONY: chaos-programs
+chaos-programs: ## the programs of the fault suite, with crash points, into bin/chaos-programs
+	@go build -o bin/chaos ./tools/chaos
+	@tools/chaos/build.sh bin/chaos-programs
+
 .PHONY: services
 services: ## real Redis, Kafka and MySQL for tests and local runs
 	@scripts/services.sh up

@@ -33,73 +33,103 @@ type EpochRange struct{ Epoch, Lo, HiMax int64 }
 // keeping says which failed events f of campaign c keep a place: those of its epoch and those that were carried over.
 const keeping = " (f.carried = 1 OR f.epoch = c.epoch)"
 
-// misplaced says which rows p of campaign c have a serial that is not of their epoch. What a database handed out itself lies
-// below next_serial. A carried event that was renumbered has one that was left to spare below a later epoch.
-const misplaced = ` FROM coupons p JOIN campaigns c ON c.id = p.campaign_id
-	LEFT JOIN campaign_epochs e ON e.campaign_id = p.campaign_id AND e.epoch = p.epoch AND e.opened_at IS NOT NULL
-	WHERE c.slug = ? AND NOT (e.lo IS NOT NULL AND p.serial >= e.lo
-		AND p.serial <= IF(e.mode = 'sql' AND e.epoch = c.epoch, CAST(c.next_serial AS SIGNED) - 1, e.hi_max))
-	AND NOT (EXISTS (SELECT 1 FROM campaign_epochs l WHERE l.campaign_id = c.id AND l.opened_at IS NOT NULL
-			AND l.epoch > p.epoch AND l.lo > p.serial)
-		AND NOT EXISTS (SELECT 1 FROM campaign_epochs r WHERE r.campaign_id = c.id AND r.opened_at IS NOT NULL
-			AND p.serial BETWEEN r.lo AND r.hi_max))`
+// placed is the condition of rows whose serial is of their epoch. What a database handed out itself lies below next_serial.
+// A carried event that was renumbered has one that was left to spare below a later epoch. The ranges are constants of the
+// query: joined, they would be looked up for each of a million rows.
+func (a *Account) placed() (condition string, args []any) {
+	c, highest := &a.Campaign, int64(0)
+	condition = "FALSE"
+	for _, r := range a.Epochs {
+		if r.Lo > highest+1 {
+			condition += " OR epoch < ? AND serial BETWEEN ? AND ?"
+			args = append(args, r.Epoch, highest+1, r.Lo-1)
+		}
+		highest = max(highest, r.HiMax)
+		last := r.HiMax
+		if c.Mode == coupon.ModeSQL && r.Epoch == c.Epoch {
+			last = c.NextSerial - 1
+		}
+		condition += " OR epoch = ? AND serial BETWEEN ? AND ?"
+		args = append(args, r.Epoch, r.Lo, last)
+	}
+	return "(" + condition + ")", args
+}
 
 // Account reads a campaign's account. CodeCampaignNotFound when there is no such campaign.
 func (s *Store) Account(ctx context.Context, campaign string) (Account, error) {
 	var a Account
-	snapshot := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
-	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		var err error
-		a, err = readAccount(tx, campaign)
-		return err
-	}, snapshot)
+	err := s.snapshot(ctx, "read account", func(tx *gorm.DB) error {
+		id, err := readEpochs(tx, campaign, &a)
+		if err != nil {
+			return err
+		}
+		if err := countRows(tx, id, &a); err != nil {
+			return err
+		}
+		if err := countAccount(tx, id, &a); err != nil {
+			return err
+		}
+		return countStatuses(tx, id, &a)
+	})
 	if err != nil {
-		return Account{}, storeError("read account", err)
+		return Account{}, err
 	}
 	return a, nil
 }
 
-func readAccount(tx *gorm.DB, campaign string) (a Account, err error) {
+// snapshot runs queries that all see the same instant.
+func (s *Store) snapshot(ctx context.Context, doing string, f func(tx *gorm.DB) error) error {
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	return storeError(doing, s.db.WithContext(ctx).Transaction(f, options))
+}
+
+// readEpochs reads the campaign and its epochs, and returns its id.
+func readEpochs(tx *gorm.DB, campaign string, a *Account) (int64, error) {
+	if !coupon.ValidCampaignID(campaign) {
+		return 0, coupon.NewError(coupon.CodeCampaignNotFound, campaign)
+	}
 	var row campaignRow
 	result := tx.Raw(selectCampaigns+" WHERE c.slug = ?", campaign).Scan(&row)
 	if result.Error != nil {
-		return a, result.Error
+		return 0, result.Error
 	}
 	if result.RowsAffected == 0 {
-		return a, coupon.NewError(coupon.CodeCampaignNotFound, campaign)
+		return 0, coupon.NewError(coupon.CodeCampaignNotFound, campaign)
 	}
+	var err error
 	if a.Campaign, err = row.campaign(); err != nil {
-		return a, err
+		return 0, err
 	}
-	if err := countAccount(tx, campaign, &a); err != nil {
-		return a, err
-	}
-	if err := countStatuses(tx, row.ID, &a); err != nil {
-		return a, err
-	}
-	err = tx.Raw(`SELECT epoch, lo, hi_max FROM campaign_epochs WHERE campaign_id = ? AND opened_at IS NOT NULL
+	return row.ID, tx.Raw(`SELECT epoch, lo, hi_max FROM campaign_epochs WHERE campaign_id = ? AND opened_at IS NOT NULL
 		ORDER BY epoch`, row.ID).Scan(&a.Epochs).Error
-	return a, err
 }
 
-// countAccount counts in one query. The ids that the ledger names are as Cancel writes them.
-func countAccount(tx *gorm.DB, campaign string, a *Account) error {
+// countRows counts the rows, and those that are misplaced, in one pass.
+func countRows(tx *gorm.DB, campaign int64, a *Account) error {
+	condition, args := a.placed()
+	var counts struct{ Coupons, Placed int64 }
+	err := tx.Raw("SELECT COUNT(*) AS coupons, COUNT(CASE WHEN "+condition+` THEN 1 END) AS placed
+		FROM coupons WHERE campaign_id = ?`, append(args, campaign)...).Scan(&counts).Error
+	a.Rows, a.Misplaced = counts.Coupons, counts.Coupons-counts.Placed
+	return err
+}
+
+// countAccount counts what lies around the rows. The ids that the ledger names are as Cancel writes them.
+func countAccount(tx *gorm.DB, campaign int64, a *Account) error {
 	var counts struct {
-		Age                                                      *int64
-		Coupons, Kept, Carried, Returned, BadReturns, Misplacing int64
+		Age                                 *int64
+		Kept, Carried, Returned, BadReturns int64
 	}
 	err := tx.Raw(`SELECT TIMESTAMPDIFF(MICROSECOND, c.epoch_since, UTC_TIMESTAMP(6)) AS age,
-		(SELECT COUNT(*) FROM coupons p WHERE p.campaign_id = c.id) AS coupons,
 		(`+countKept+keeping+` AND f.campaign_id = c.id) AS kept,
 		(`+countKept+` f.carried = 1 AND f.campaign_id = c.id) AS carried,
 		(SELECT COUNT(*) FROM stock_ledger l WHERE l.campaign_id = c.id AND l.kind = 'return' AND l.ref LIKE 'coupon:%') AS returned,
 		(SELECT COUNT(*) FROM stock_ledger l LEFT JOIN coupons p ON p.campaign_id = l.campaign_id
 			AND p.serial = CAST(SUBSTRING(l.ref, 8) AS UNSIGNED) WHERE l.campaign_id = c.id AND l.kind = 'return'
-			AND l.ref LIKE 'coupon:%' AND COALESCE(p.status, '') <> 'cancelled') AS bad_returns,
-		(SELECT COUNT(*)`+misplaced+`) AS misplacing FROM campaigns c WHERE c.slug = ?`, campaign, campaign).Scan(&counts).Error
+			AND l.ref LIKE 'coupon:%' AND COALESCE(p.status, '') <> 'cancelled') AS bad_returns
+		FROM campaigns c WHERE c.id = ?`, campaign).Scan(&counts).Error
 	a.EpochAge = time.Duration(value(counts.Age)) * time.Microsecond
-	a.Rows, a.Kept, a.Carried = counts.Coupons, counts.Kept, counts.Carried
-	a.Returned, a.BadReturns, a.Misplaced = counts.Returned, counts.BadReturns, counts.Misplacing
+	a.Kept, a.Carried, a.Returned, a.BadReturns = counts.Kept, counts.Carried, counts.Returned, counts.BadReturns
 	return err
 }
 
@@ -131,8 +161,23 @@ func (s *Store) KeptClaims(ctx context.Context, campaign string, after int64, li
 // MisplacedClaims returns up to limit rows, by serial, whose serial their epoch could not give, from the first one after
 // the serial given.
 func (s *Store) MisplacedClaims(ctx context.Context, campaign string, after int64, limit int) ([]coupon.Claim, error) {
-	claims, _, err := s.claims(ctx, "read misplaced claims", campaign, `SELECT p.serial, p.user_id, p.n, p.epoch, p.serial,
-		p.claimed_at`+misplaced+` AND p.serial > ? ORDER BY p.serial LIMIT ?`, after, limit)
+	var rows []issuedRow
+	err := s.snapshot(ctx, "read misplaced claims", func(tx *gorm.DB) error {
+		var a Account
+		id, err := readEpochs(tx, campaign, &a)
+		if err != nil {
+			return err
+		}
+		condition, args := a.placed()
+		args = append([]any{id, after}, append(args, limit)...)
+		return tx.Raw(`SELECT user_id, n, epoch, serial, claimed_at FROM coupons
+			WHERE campaign_id = ? AND serial > ? AND NOT `+condition+" ORDER BY serial LIMIT ?", args...).Scan(&rows).Error
+	})
+	claims := make([]coupon.Claim, len(rows))
+	for i, row := range rows {
+		row.Slug = campaign
+		claims[i] = row.coupon().Claim
+	}
 	return claims, err
 }
 

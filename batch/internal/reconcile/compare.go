@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/mysqlstore"
 	"github.com/seonchak/seonchak/pkg/redisstock"
 )
 
@@ -13,11 +14,22 @@ import (
 // moves the same way, so what is not in MySQL must be pending in before or in the lag, and what is in MySQL must be in
 // after: two inequalities that hold at any instant, also while a crowd applies.
 type figures struct {
+	asked    coupon.EpochRef // what Redis was asked about; zero when it was not asked
 	before   redisstock.Snapshot
 	lag      int64
-	campaign coupon.Campaign
-	totals   coupon.Totals
+	account  mysqlstore.Account
 	after    redisstock.Snapshot
+	owner    string // the id of the Redis that answered
+	unopened bool   // the epoch is loaded there, and no document of it is
+}
+
+// elsewhere reports whether Redis was asked about an epoch that it does not hold any more, or not asked about the one it does.
+func (x *figures) elsewhere() bool {
+	c := x.account.Campaign
+	if !inRedis(c) {
+		return x.asked.Epoch > 0
+	}
+	return x.asked != c.Ref()
 }
 
 // findings gathers differences; those that the work on its way may end by itself apart.
@@ -40,46 +52,58 @@ func (f *findings) addIf(passing bool, code, format string, args ...any) {
 // compare says how the stores contradict one another. It is pure.
 func compare(x figures) findings {
 	var found findings
-	compareRecord(x, &found)
-	if x.campaign.Mode != coupon.ModeRedis || x.campaign.Epoch == 0 {
+	compareRecord(&x.account, &found)
+	if !compareEpoch(&x, &found) {
 		return found
 	}
-	if x.campaign.EpochState != coupon.EpochActive {
-		found.addIf(true, "epoch", "epoch %d is %s: Redis is not asked", x.campaign.Epoch, x.campaign.EpochState)
+	if x.account.Campaign.Mode == coupon.ModeSQL {
+		compareSQL(&x.account, &found)
 		return found
 	}
-	if !x.before.Exists && x.campaign.Status == coupon.CampaignClosed {
+	if !x.before.Exists && x.account.Campaign.Status == coupon.CampaignClosed {
 		return found // its keys are removed some time after the end
 	}
+	compareMoves(x.account.Campaign, &found)
 	if !compareDocument(x, &found) {
 		return found
 	}
-	if compareStock(x.before, &found) {
+	if compareStock(x.before, &found) && x.after.Count >= 0 {
 		compareClaims(x, &found)
+	}
+	if x.before.Pending > 0 {
+		found.addIf(true, "pending", "%s not acknowledged by the log", counted(x.before.Pending, "claim"))
 	}
 	return found
 }
 
-// compareRecord looks at MySQL alone, where a row and its place are one transaction.
-func compareRecord(x figures, found *findings) {
-	if x.totals.Issued > x.totals.Limit {
-		found.add("over_limit", "%d places are taken of %d: oversold", x.totals.Issued, x.totals.Limit)
-	}
-	if missing := x.totals.Issued - x.totals.Rows; missing != 0 {
-		found.add("rows_issued", "MySQL counts %d places taken and has %d rows: %s", x.totals.Issued, x.totals.Rows,
-			lessOrMore(missing, "row"))
+// compareMoves names the changes of the stock that Redis is yet to learn. A closed campaign sells nothing, so that its open
+// raise is nobody's work.
+func compareMoves(c coupon.Campaign, found *findings) {
+	switch {
+	case c.Lowering > 0:
+		found.addIf(true, "lowering_open", "the limit is being lowered by %d", c.Lowering)
+	case c.HiWanted < c.Hi && c.Status != coupon.CampaignClosed:
+		found.addIf(true, "raise_open", "Redis may give out serials to %d, MySQL has room to %d: a raise or a return is on its way",
+			c.HiWanted, c.Hi)
 	}
 }
 
 // compareDocument reports whether Redis has the document of the live epoch.
 func compareDocument(x figures, found *findings) bool {
-	have, want := x.before.Document, x.campaign.Document()
+	have, want := x.before.Document, x.account.Campaign.Document()
+	if want.Seal != "" && x.owner != want.Seal {
+		found.add("seal_broken", "epoch %d was opened on Redis %s, this one is %s: it restarted, or is another one",
+			want.Epoch, want.Seal, x.owner)
+	}
 	switch {
+	case x.unopened:
+		found.addIf(true, "document_unopened", "epoch %d is loaded in Redis and not yet open", want.Epoch)
+		return false
 	case !x.before.Exists:
 		found.add("document_missing", "Redis holds no document of the campaign: nothing can be granted")
 		return false
 	case have.Epoch != want.Epoch:
-		found.addIf(have.Epoch < want.Epoch, "document_epoch", "Redis is in epoch %d, MySQL in epoch %d", have.Epoch, want.Epoch)
+		found.add("document_epoch", "Redis is in epoch %d, MySQL in epoch %d", have.Epoch, want.Epoch)
 		return false
 	case have.State == coupon.DocumentFenced:
 		found.add("document_fenced", "epoch %d is fenced in Redis and active in MySQL", have.Epoch)
@@ -88,6 +112,11 @@ func compareDocument(x figures, found *findings) bool {
 	case have.Version > want.Version:
 		found.add("document_ahead", "Redis has version %d of the document, MySQL only version %d", have.Version, want.Version)
 	default:
+		// Asked to lower its hi, Redis takes the document and keeps a hi that it has given out already.
+		refused := x.account.Campaign.Lowering > 0 && have.Hi > want.Hi
+		if refused {
+			have.Hi = want.Hi
+		}
 		if fields := differing(have, want); len(fields) > 0 {
 			found.add("document_differs", "at the same version %d Redis has %s", have.Version, strings.Join(fields, ", "))
 		}
@@ -135,28 +164,33 @@ func compareStock(s redisstock.Snapshot, found *findings) bool {
 	return true
 }
 
-// compareClaims follows the claims: each is a row, a live failed event, pending, or in the log.
+// compareClaims follows the claims: each is a row, kept for a failed event, pending, or in the log.
 func compareClaims(x figures, found *findings) {
-	issued, failed := x.totals.Issued, x.totals.Live() // of one instant, with the rows
-	kept := x.totals.Rows + failed
-	moving := x.before.Pending + x.lag
-	if missing := x.before.Members - kept; missing > 0 {
+	c, rows, kept := x.account.Campaign, x.account.Rows, x.account.Kept
+	moving := max(x.before.Pending, 0) + x.lag
+	if missing := x.before.Members - rows - kept; missing > 0 {
 		found.addIf(missing <= moving, "claims_missing",
 			"of %d claims in Redis %d are rows and %d live failed events: %d missing (pending %d, consumer lag %d)",
-			x.before.Members, x.totals.Rows, failed, missing, x.before.Pending, x.lag)
+			x.before.Members, rows, kept, missing, x.before.Pending, x.lag)
 	}
-	if extra := kept - x.after.Members; extra > 0 {
+	if extra := rows + kept - x.after.Members; extra > 0 {
 		found.add("claims_unknown", "MySQL has %d rows and %d live failed events, Redis only %d claims: %d unknown to Redis",
-			x.totals.Rows, failed, x.after.Members, extra)
+			rows, kept, x.after.Members, extra)
 	}
-	// Every place is taken, kept for a failed event, or still to be given out.
-	if lost := x.campaign.Limit - issued - failed - (x.campaign.Hi - x.before.Count); lost > 0 {
-		found.addIf(lost <= moving, "places_lost", "issued %d, live failed events %d and unsold %d make less than the limit %d: %s",
-			issued, failed, x.campaign.Hi-x.before.Count, x.campaign.Limit, counted(lost, "place")+" cannot be sold")
+	comparePlaces(c, kept, c.Hi-x.before.Count, c.Hi-x.after.Count, moving, found)
+}
+
+// comparePlaces proves the conservation of stock: every place is taken, kept for a failed event, or still to be given out.
+// before and after are the unsold places at an instant before MySQL was asked and one after, moving the claims that may have
+// been on their way then.
+func comparePlaces(c coupon.Campaign, kept, before, after, moving int64, found *findings) {
+	const sum = "issued %d, live failed events %d and unsold %d make %s than the limit %d: "
+	if lost := c.Limit - c.Issued - kept - before; lost > 0 {
+		found.addIf(lost <= moving, "places_lost", sum+"%s cannot be sold",
+			c.Issued, kept, before, "less", c.Limit, counted(lost, "place"))
 	}
-	if twice := issued + failed + x.campaign.Hi - x.after.Count - x.campaign.Limit; twice > 0 {
-		found.add("places_twice", "issued %d, live failed events %d and unsold %d make more than the limit %d: %s",
-			issued, failed, x.campaign.Hi-x.after.Count, x.campaign.Limit, counted(twice, "place")+" too many")
+	if twice := c.Issued + kept + after - c.Limit; twice > 0 {
+		found.add("places_twice", sum+"%s too many", c.Issued, kept, after, "more", c.Limit, counted(twice, "place"))
 	}
 }
 

@@ -1,30 +1,36 @@
-// Package reconcile compares what Redis, the log and MySQL say of every campaign. It changes nothing.
+// Package reconcile compares what Redis, the log and MySQL say of every campaign, and names the claims they contradict one
+// another about. It changes nothing unless it is given the tools to repair, and then only what cannot do harm.
 package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/seonchak/seonchak/batch/internal/campaigns"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/kafkastream"
+	"github.com/seonchak/seonchak/pkg/mysqlstore"
 	"github.com/seonchak/seonchak/pkg/redisstock"
 )
 
 // pause is how long a run that waits for rest lets pass between two looks.
 const pause = 500 * time.Millisecond
 
-// record is what MySQL holds. Campaigns lists by id, those after the given one.
+// record is what MySQL holds. Campaigns lists by id, those after the given one; an Account must be of one instant.
 type record interface {
 	Campaigns(ctx context.Context, after string, limit int) ([]coupon.Campaign, error)
-	Campaign(ctx context.Context, id string) (coupon.Campaign, error)
-	Totals(ctx context.Context, campaign string) (coupon.Totals, error)
+	Account(ctx context.Context, campaign string) (mysqlstore.Account, error)
+	rows
 }
 
-// stock is what Redis holds of one epoch at one instant.
+// stock is what Redis holds. A Snapshot must be of one instant; Seal is the id of the Redis that answers.
 type stock interface {
 	Snapshot(ctx context.Context, campaign string, epoch int64) (redisstock.Snapshot, error)
+	Seal(ctx context.Context, campaign string) (string, error)
+	Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon.Health
+	entries
 }
 
 // log is how far the consumers are.
@@ -32,10 +38,12 @@ type log interface {
 	Lag(ctx context.Context, group, topic string) ([]kafkastream.PartitionLag, error)
 }
 
-// Options are what a run takes from outside. Every field but Wait must be set.
+// Options are what a run takes from outside. Group, Topic, Now and Progress must be set.
 type Options struct {
 	Group, Topic string
 	Wait         time.Duration // how long work on its way may take to arrive; after it, it is a difference
+	Claims       bool          // compare every claim by itself, also where the counts agree
+	Tools        *Tools        // to repair with; nil: nothing is changed
 	Now          func() time.Time
 	Progress     func(done, total int) // in campaigns, of each look
 }
@@ -54,17 +62,24 @@ func New(record record, stock stock, log log, options Options) *Job {
 }
 
 // RunOnce compares every campaign that is not a draft. With Wait it looks again until nothing is on its way, and calls
-// different what still is when the time is up. An error means that the comparison is not complete: a store did not
-// answer, or the run was cut short.
+// different what still is when the time is up. With Tools it repairs after a look, and looks again. An error means that the
+// comparison is not complete: a store did not answer, or the run was cut short.
 func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 	deadline := j.Now().Add(j.Wait)
-	for {
+	m := newMending(j)
+	for first := true; ; first = false {
 		result, err := j.look(ctx)
-		if err != nil || j.Wait == 0 || result.atRest() {
+		if err != nil {
 			return result, err
 		}
-		if !j.Now().Before(deadline) {
-			return late(result), nil
+		over := !j.Now().Before(deadline)
+		acted := j.Tools != nil && (first || !over) && m.mend(ctx, &result)
+		switch {
+		case acted:
+		case j.Wait == 0 || result.atRest():
+			return j.finish(ctx, result, m)
+		case over:
+			return j.finish(ctx, late(result), m)
 		}
 		select {
 		case <-ctx.Done():
@@ -72,6 +87,21 @@ func (j *Job) RunOnce(ctx context.Context) (Result, error) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// finish names the claims that differ, and says what was repaired.
+func (j *Job) finish(ctx context.Context, r Result, m *mending) (Result, error) {
+	r.Repairs = m.done
+	for i := range r.Campaigns {
+		c := &r.Campaigns[i]
+		if !j.Claims && !c.hasAny(aboutClaims) {
+			continue
+		}
+		if err := j.name(ctx, c); err != nil {
+			return r, fmt.Errorf("name the claims of %s: %w", c.ID, err)
+		}
+	}
+	return r, nil
 }
 
 // late returns the result of a look whose time is up: what is on its way should have arrived.
@@ -90,7 +120,7 @@ func late(r Result) Result {
 }
 
 func (j *Job) look(ctx context.Context) (Result, error) {
-	result := Result{AsOf: j.Now(), Campaigns: []Campaign{}, Differences: []Difference{}}
+	result := Result{AsOf: j.Now(), Campaigns: []Campaign{}, Differences: []Difference{}, Repairs: []Repair{}}
 	lag, err := j.lag(ctx)
 	if err != nil {
 		return result, err
@@ -123,10 +153,10 @@ func (j *Job) lag(ctx context.Context) (int64, error) {
 
 // campaign compares one campaign. A store that does not answer for it does not stop the others.
 func (j *Job) campaign(ctx context.Context, listed coupon.Campaign) Campaign {
-	x, err := j.ask(ctx, listed)
+	x, err := j.askTheRightEpoch(ctx, listed)
 	found := compare(x)
 	if err == nil && len(found.real) > 0 {
-		x, err = j.ask(ctx, listed) // what changed between two questions to MySQL shows once only
+		x, err = j.askTheRightEpoch(ctx, x.account.Campaign) // what an epoch's end made of it shows once only
 		found = compare(x)
 	}
 	c := present(x)
@@ -136,64 +166,63 @@ func (j *Job) campaign(ctx context.Context, listed coupon.Campaign) Campaign {
 	}
 	c.Differences = append(c.Differences, found.real...)
 	c.InFlight = append(c.InFlight, found.passing...)
-	if x.before.Pending > 0 {
-		words := counted(x.before.Pending, "claim") + " not acknowledged by the log"
-		c.InFlight = append(c.InFlight, Difference{"pending", words})
-	}
 	c.judge()
 	return c
 }
 
-// ask reads the stores in the order in which a claim passes them, and Redis once more.
-func (j *Job) ask(ctx context.Context, listed coupon.Campaign) (x figures, err error) {
-	redis := listed.Mode == coupon.ModeRedis && listed.Epoch > 0
-	if redis {
-		if x.before, err = j.stock.Snapshot(ctx, listed.ID, listed.Epoch); err != nil {
+// askTheRightEpoch asks again when the campaign turns out to be elsewhere by now: Redis was asked about keys that are gone,
+// or was asked although the campaign has left it.
+func (j *Job) askTheRightEpoch(ctx context.Context, listed coupon.Campaign) (x figures, err error) {
+	const times = 3
+	for range times {
+		x, err = j.ask(ctx, listed)
+		now := x.account.Campaign
+		if now.ID == "" || !x.elsewhere() {
 			return x, err
 		}
-	}
-	if x.lag, err = j.lag(ctx); err != nil {
-		return x, err
-	}
-	if x.campaign, err = j.record.Campaign(ctx, listed.ID); err != nil {
-		return x, err
-	}
-	if x.totals, err = j.record.Totals(ctx, listed.ID); err != nil {
-		return x, err
-	}
-	if redis {
-		x.after, err = j.stock.Snapshot(ctx, listed.ID, listed.Epoch)
+		listed = now
 	}
 	return x, err
 }
 
-func present(x figures) Campaign {
-	c := Campaign{
-		ID: x.campaign.ID, Status: x.campaign.Status,
-		Epoch: x.campaign.Epoch, EpochState: x.campaign.EpochState, Mode: x.campaign.Mode,
-		Limit: x.totals.Limit, Issued: x.totals.Issued, Rows: x.totals.Rows,
-		Live: x.totals.Live(), Failed: x.totals.Failed,
-		InFlight: []Difference{}, Differences: []Difference{},
+// ask reads the stores in the order in which a claim passes them, and Redis once more. MySQL's answer is there also where
+// Redis gave none.
+func (j *Job) ask(ctx context.Context, listed coupon.Campaign) (x figures, err error) {
+	var failed []error
+	if inRedis(listed) {
+		x.asked = listed.Ref()
+		x.before, err = j.stock.Snapshot(ctx, listed.ID, listed.Epoch)
+		failed = append(failed, err)
 	}
-	if x.campaign.Mode != coupon.ModeRedis || x.campaign.Epoch == 0 {
-		return c
+	if x.lag, err = j.lag(ctx); err != nil {
+		return x, err
 	}
-	s := x.before
-	c.Redis = &Stock{Count: s.Count, Members: s.Members, Serials: s.Serials, Pending: s.Pending}
-	if d := s.Document; s.Exists {
-		c.Redis.Document = &Meta{Version: d.Version, State: d.State, Epoch: d.Epoch, Lo: d.Lo, Hi: d.Hi, Base: d.Base}
+	if x.account, err = j.record.Account(ctx, listed.ID); err != nil {
+		return x, err
 	}
-	return c
+	if err := errors.Join(failed...); err != nil || x.asked.Epoch == 0 {
+		return x, err
+	}
+	return x, j.askAgain(ctx, &x)
 }
 
-func (c *Campaign) judge() {
-	switch {
-	case c.Verdict == Unknown:
-	case len(c.Differences) > 0:
-		c.Verdict = Different
-	case len(c.InFlight) > 0:
-		c.Verdict = InFlight
-	default:
-		c.Verdict = Equal
+// askAgain asks Redis after MySQL, and about itself.
+func (j *Job) askAgain(ctx context.Context, x *figures) (err error) {
+	if x.after, err = j.stock.Snapshot(ctx, x.asked.Campaign, x.asked.Epoch); err != nil {
+		return err
 	}
+	if x.owner, err = j.stock.Seal(ctx, x.asked.Campaign); err != nil {
+		return err
+	}
+	if x.before.Exists && x.before.Document.Epoch == x.asked.Epoch {
+		return nil
+	}
+	c := x.account.Campaign
+	x.unopened = j.stock.Look(ctx, []*coupon.Campaign{&c})[0].State == coupon.Unopened
+	return nil
+}
+
+// inRedis reports whether Redis gives out the places of the campaign's epoch.
+func inRedis(c coupon.Campaign) bool {
+	return c.Mode == coupon.ModeRedis && c.Epoch > 0 && c.EpochState == coupon.EpochActive
 }

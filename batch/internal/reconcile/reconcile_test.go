@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
 func TestStoresThatAgree(t *testing.T) {
@@ -67,6 +68,7 @@ func TestAFailedEventWhoseRowIsThereKeepsNoPlace(t *testing.T) {
 
 func TestEveryDifferenceIsNamed(t *testing.T) {
 	t.Parallel()
+	topic := testenv.Topic(t, 2)
 	for name, c := range map[string]struct {
 		damage func(b *bundle)
 		codes  []string
@@ -156,6 +158,57 @@ func TestEveryDifferenceIsNamed(t *testing.T) {
 			codes:  []string{"document_ahead"},
 			words:  "MySQL only version",
 		},
+		"Redis was replaced": {
+			damage: func(b *bundle) {
+				b.exec("UPDATE campaigns SET seal = 'abc'")
+				require.NoError(b.tb, b.client.HSet(b.tb.Context(), b.key("meta"), "seal", "abc").Err())
+			},
+			codes: []string{"seal_broken"},
+			words: "epoch 1 was opened on Redis abc, this one is ",
+		},
+		"two epochs have one serial": {
+			damage: func(b *bundle) {
+				b.exec(`INSERT INTO campaign_epochs (campaign_id, epoch, lo, hi, hi_max, state, opened_at)
+					SELECT id, 9, 8, 20, 20, 'closed', created_at FROM campaigns`)
+			},
+			codes: []string{"epochs_overlap"},
+			words: "serials 8 to 10 belong to epoch 1 and epoch 9",
+		},
+		"hi was raised past the epoch": {
+			damage: func(b *bundle) {
+				b.exec("UPDATE campaigns SET hi = 12, hi_wanted = 12, limit_count = 12, version = version + 1")
+			},
+			codes: []string{"epoch_range"},
+			words: "hi is 12, and serials above 10 are not of epoch 1",
+		},
+		"a row with a serial of nowhere": {
+			damage: func(b *bundle) { b.exec("UPDATE coupons SET serial = 77 WHERE user_id = 'u2'") },
+			codes:  []string{"rows_serial"},
+			words:  "user u2, n 1, serial 77 in MySQL: row_serial",
+		},
+		"a return without a cancelled coupon": {
+			damage: func(b *bundle) {
+				b.exec("INSERT INTO stock_ledger (campaign_id, kind, delta, ref, created_at) SELECT id, 'return', 1, 'coupon:2', created_at FROM campaigns")
+				b.exec("UPDATE campaigns SET issued = issued - 1, hi = hi + 1")
+				b.exec("UPDATE campaign_epochs SET hi_max = hi_max + 1")
+			},
+			codes: []string{"returns_coupons"},
+			words: "1 return in the ledger without a cancelled coupon",
+		},
+		"a fence that nobody goes on with": {
+			damage: func(b *bundle) {
+				b.exec("UPDATE campaigns SET epoch_state = 'fencing', epoch_since = UTC_TIMESTAMP(6) - INTERVAL 90 SECOND")
+			},
+			codes: []string{"epoch_stuck"},
+			words: "epoch 1 is fencing and has made no progress for 1m3",
+		},
+		"a loading that nobody goes on with": {
+			damage: func(b *bundle) {
+				b.exec("UPDATE campaigns SET epoch_state = 'loading', epoch_since = UTC_TIMESTAMP(6) - INTERVAL 40 SECOND")
+			},
+			codes: []string{"epoch_stuck"},
+			words: "epoch 1 is loading and has made no progress for ",
+		},
 		"Redis is in a later epoch": {
 			damage: func(b *bundle) { require.NoError(b.tb, b.client.HSet(b.tb.Context(), b.key("meta"), "epoch", 2).Err()) },
 			codes:  []string{"document_epoch"},
@@ -164,7 +217,7 @@ func TestEveryDifferenceIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, 10)
+			b := setupOn(t, topic, 10)
 			b.sold(0, 6)
 			require.True(t, b.run(0).OK(), "before the damage")
 			c.damage(b)
@@ -184,6 +237,7 @@ func TestWhatIsOnItsWayIsNoDifference(t *testing.T) {
 	for name, c := range map[string]struct {
 		leave func(b *bundle)
 		codes []string // in flight
+		empty bool     // nothing was sold
 	}{
 		"pending in Redis": {
 			leave: func(b *bundle) { b.claim(3, 2) },
@@ -204,6 +258,49 @@ func TestWhatIsOnItsWayIsNoDifference(t *testing.T) {
 			},
 			codes: []string{"document_old"},
 		},
+		"an epoch that is loaded and not open": {
+			leave: func(b *bundle) { require.NoError(b.tb, b.client.Del(b.tb.Context(), b.key("meta")).Err()) },
+			codes: []string{"document_unopened"},
+			empty: true,
+		},
+		"a raise": {
+			leave: func(b *bundle) {
+				_, err := b.store.RaiseLimit(b.tb.Context(), b.campaign, 5, "", "")
+				require.NoError(b.tb, err)
+			},
+			codes: []string{"raise_open"},
+		},
+		"a lowering": {
+			leave: func(b *bundle) {
+				_, err := b.store.BeginLowering(b.tb.Context(), b.campaign, 5, "", "")
+				require.NoError(b.tb, err)
+			},
+			codes: []string{"lowering_open", "document_old"},
+		},
+		"a lowering that Redis refused": {
+			leave: func(b *bundle) {
+				b.claim(3, 2) // of which MySQL does not know
+				wish, err := b.store.BeginLowering(b.tb.Context(), b.campaign, 6, "", "")
+				require.NoError(b.tb, err)
+				pushed, err := b.stock.Push(b.tb.Context(), wish.Document())
+				require.NoError(b.tb, err)
+				require.EqualValues(b.tb, 10, pushed.Hi)
+			},
+			codes: []string{"lowering_open", "claims_missing", "places_lost", "pending"},
+		},
+		"a wish for a fence": {
+			leave: func(b *bundle) {
+				_, err := b.store.WantFence(b.tb.Context(), b.campaign)
+				require.NoError(b.tb, err)
+			},
+			codes: []string{"fence_wanted"},
+		},
+		"a loading at work": {
+			leave: func(b *bundle) {
+				b.exec("UPDATE campaigns SET epoch_state = 'loading', epoch_since = UTC_TIMESTAMP(6)")
+			},
+			codes: []string{"epoch"},
+		},
 		"a fence at work": {
 			leave: func(b *bundle) { b.exec("UPDATE campaigns SET epoch_state = 'fencing'") },
 			codes: []string{"epoch"},
@@ -212,7 +309,9 @@ func TestWhatIsOnItsWayIsNoDifference(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, 10)
-			b.sold(0, 3)
+			if !c.empty {
+				b.sold(0, 3)
+			}
 			c.leave(b)
 
 			result := b.run(0)

@@ -2,10 +2,8 @@ package reconcile
 
 import (
 	"fmt"
-	"io"
+	"slices"
 	"time"
-
-	"github.com/jedib0t/go-pretty/v6/table"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
@@ -44,6 +42,33 @@ type Meta struct {
 	Lo      int64                `json:"lo"`
 	Hi      int64                `json:"hi"`
 	Base    int64                `json:"base"`
+	Seal    string               `json:"seal"`
+}
+
+// Claim is one claim that is wrong: in one store only, or with another serial in each.
+type Claim struct {
+	User      string `json:"user_id"`
+	N         int    `json:"n"`
+	Serial    int64  `json:"serial"`     // in Redis; 0 without one
+	RowSerial int64  `json:"row_serial"` // in MySQL; 0 without one
+	Wrong     string `json:"wrong"`      // stable
+}
+
+// Claims are the claims of a campaign that are wrong.
+type Claims struct {
+	Total int64            `json:"total"`
+	Wrong map[string]int64 `json:"wrong"` // how many of each kind
+	List  []Claim          `json:"list"`  // the first of them
+}
+
+func (c *Claims) count(wrong string) { c.Wrong[wrong]++ }
+
+// Repair is one thing that was done.
+type Repair struct {
+	Campaign string `json:"campaign_id"`
+	Action   string `json:"action"` // stable
+	Detail   string `json:"detail"`
+	Error    string `json:"error,omitempty"` // why it could not be done
 }
 
 // Campaign is one campaign in all three stores.
@@ -56,14 +81,20 @@ type Campaign struct {
 	Mode       coupon.Mode                    `json:"mode"`
 	Limit      int64                          `json:"limit"`
 	Issued     int64                          `json:"issued"`
+	Returned   int64                          `json:"returned"` // rows whose place was given back
 	Rows       int64                          `json:"rows"`
 	Live       int64                          `json:"live_failed_events"` // those that keep a place in the stock
+	Carried    int64                          `json:"carried_events"`     // of those, the ones from closed epochs
+	Unsold     *int64                         `json:"unsold"`             // null where nobody sells, or Redis has no count
 	Failed     map[coupon.FailureStatus]int64 `json:"failed_events"`
-	Redis      *Stock                         `json:"redis"` // null in mode sql
+	Redis      *Stock                         `json:"redis"` // null when Redis was not asked
 
 	InFlight    []Difference `json:"in_flight"` // what work on its way explains
 	Differences []Difference `json:"differences"`
-	Error       string       `json:"error,omitempty"` // of Unknown
+	Claims      *Claims      `json:"claims,omitempty"` // where they were compared, and some are wrong
+	Error       string       `json:"error,omitempty"`  // of Unknown
+
+	record coupon.Campaign
 }
 
 // Result is a comparison of all campaigns.
@@ -72,6 +103,7 @@ type Result struct {
 	Lag         int64        `json:"consumer_lag"` // records of the log that the consumers have not done with
 	Campaigns   []Campaign   `json:"campaigns"`
 	Differences []Difference `json:"differences"` // of no one campaign
+	Repairs     []Repair     `json:"repairs"`
 }
 
 func (r Result) count(v Verdict) (n int) {
@@ -88,50 +120,17 @@ func (r Result) OK() bool {
 	return len(r.Differences) == 0 && r.count(Different) == 0 && r.count(Unknown) == 0
 }
 
-// atRest reports whether waiting could change nothing.
-func (r Result) atRest() bool { return r.Lag == 0 && r.count(InFlight) == 0 }
+// atRest reports whether waiting could change nothing. What is on its way may also end a difference: a fence does.
+func (r Result) atRest() bool {
+	return r.Lag == 0 && !slices.ContainsFunc(r.Campaigns, func(c Campaign) bool { return len(c.InFlight) > 0 })
+}
 
 // Summary returns the result as one line.
 func (r Result) Summary() string {
-	return fmt.Sprintf("campaigns %d, equal %d, in flight %d, different %d, unknown %d, consumer lag %d",
+	line := fmt.Sprintf("campaigns %d, equal %d, in flight %d, different %d, unknown %d, consumer lag %d",
 		len(r.Campaigns), r.count(Equal), r.count(InFlight), r.count(Different), r.count(Unknown), r.Lag)
-}
-
-// WriteTable writes the comparison for a person: a line a campaign, then every difference in words.
-func (r Result) WriteTable(w io.Writer) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{
-		"campaign", "status", "epoch", "limit", "issued", "rows", "live", "dead",
-		"count", "members", "serials", "pending", "verdict",
-	})
-	for _, c := range r.Campaigns {
-		row := table.Row{c.ID, c.Status, c.Epoch, c.Limit, c.Issued, c.Rows, c.Live, c.Failed[coupon.FailureDead]}
-		if c.Redis == nil {
-			row = append(row, "-", "-", "-", "-")
-		} else {
-			row = append(row, c.Redis.Count, c.Redis.Members, c.Redis.Serials, c.Redis.Pending)
-		}
-		t.AppendRow(append(row, c.Verdict))
+	if len(r.Repairs) > 0 {
+		line += fmt.Sprintf(", repairs %d", len(r.Repairs))
 	}
-	_, err := fmt.Fprintf(w, "%s\n%s", t.Render(), r.words())
-	return err
-}
-
-func (r Result) words() (lines string) {
-	for _, d := range r.Differences {
-		lines += fmt.Sprintf("different: %s: %s\n", d.Code, d.Detail)
-	}
-	for _, c := range r.Campaigns {
-		for _, d := range c.InFlight {
-			lines += fmt.Sprintf("%s: in flight: %s: %s\n", c.ID, d.Code, d.Detail)
-		}
-		for _, d := range c.Differences {
-			lines += fmt.Sprintf("%s: different: %s: %s\n", c.ID, d.Code, d.Detail)
-		}
-		if c.Error != "" {
-			lines += fmt.Sprintf("%s: unknown: %s\n", c.ID, c.Error)
-		}
-	}
-	return lines
+	return line
 }
