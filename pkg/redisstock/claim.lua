@@ -8,9 +8,9 @@
 --            a string        held already, "serial|claimed_ms|mark" as stored
 --
 -- A member is always answered with what is stored, whatever the campaign's state. The others are judged in this order: meta
--- and epoch, whether the keys agree, state and window, the seal, and then each by itself: the per-user limit, the stock.
--- The keys come before all that is said about the campaign, because only keys that agree say who is no member: a holder
--- must not be told "paused" when it is the set of members that is lost.
+-- and epoch, whether the keys agree, the seal, state and window, and then each by itself: the per-user limit, the stock.
+-- Keys and seal come before all that is said about the campaign, because only keys that agree, on the Redis that owns the
+-- epoch, say who is no member: a holder must not be told "paused" when it is the set of members that is lost or set back.
 --
 -- Every check comes before the first write: Lua has no roll-back.
 
@@ -78,7 +78,7 @@ if #others_at == 0 then
   return reply
 end
 
-local refusal = refused_by_meta() or refused_by_keys() or refused_by_window() or refused_by_seal()
+local refusal = refused_by_meta() or refused_by_keys() or refused_by_seal() or refused_by_window()
 local winners, serials, pending, mine = {}, {}, {}, {}
 local due = text(now + SWEEP_AFTER)
 local tail = '|' .. text(now) .. '|p'

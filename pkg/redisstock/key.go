@@ -11,6 +11,9 @@ import (
 // The hash tag keeps all keys of a campaign on one node of a cluster, so that one script may touch them all.
 func metaKey(campaign string) string { return "coupon:{" + campaign + "}:meta" }
 
+// probeKey is the key of a write probe, on the server that has the campaign's keys. Nothing reads it.
+func probeKey(campaign string) string { return "coupon:{" + campaign + "}:probe" }
+
 // epochKeys are the keys of one epoch. Those of different epochs never meet.
 type epochKeys struct {
 	meta, users, count, serials, pending string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -21,40 +23,71 @@ var findings = map[string]coupon.HealthState{
 	"replica":  coupon.Unreachable,
 }
 
+// probeLife is how long the key of a write probe stays.
+const probeLife = 5 * time.Second
+
 // Look judges the claim state of each campaign against what the record says of it (Epoch, Lo, Base and Seal), in the order
-// given. It never fails: of a Redis that did not answer, nothing is known and the state is Unreachable.
+// given. It never fails: of a Redis that did not answer, or takes no writes, nothing can be granted and the state is
+// Unreachable. The masters of a cluster are asked side by side, so that a silent one says nothing about the others.
 func (s *Stock) Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon.Health {
-	found := make([]coupon.Health, 0, len(campaigns))
-	for page := range slices.Chunk(campaigns, lookPage) {
-		found = append(found, s.lookAt(ctx, page)...)
+	found := make([]coupon.Health, len(campaigns))
+	var all sync.WaitGroup
+	for _, places := range s.byMaster(ctx, campaigns) {
+		all.Go(func() {
+			for page := range slices.Chunk(places, lookPage) {
+				s.lookAt(ctx, campaigns, page, found)
+			}
+		})
 	}
+	all.Wait()
 	return found
 }
 
-// lookAt asks again with the source where Redis has forgotten its scripts: a pipeline does not do that by itself.
-func (s *Stock) lookAt(ctx context.Context, page []*coupon.Campaign) []coupon.Health {
-	answers := make([]*redis.Cmd, len(page))
+// byMaster parts the campaigns, named by their places, by the server that has their keys, as far as that is known.
+func (s *Stock) byMaster(ctx context.Context, campaigns []*coupon.Campaign) map[string][]int {
+	parts := map[string][]int{}
+	cluster, many := s.client.(*redis.ClusterClient)
+	for i, c := range campaigns {
+		server := ""
+		if many {
+			if master, err := cluster.MasterForKey(ctx, metaKey(c.ID)); err == nil {
+				server = master.Options().Addr
+			}
+		}
+		parts[server] = append(parts[server], i)
+	}
+	return parts
+}
+
+// lookAt looks at the campaigns at some places, and writes what it finds to the same places of found. A write probe goes
+// first: a Redis that is read-only, out of memory or short of replicas answers questions and can grant nothing. A script that
+// Redis has forgotten is sent again as source: a pipeline does not do that by itself.
+func (s *Stock) lookAt(ctx context.Context, campaigns []*coupon.Campaign, places []int, found []coupon.Health) {
+	answers := make([]*redis.Cmd, len(places))
+	var probe *redis.StatusCmd
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
-		for i, c := range page {
-			keys, args := lookArgs(c)
+		probe = pipe.Set(ctx, probeKey(campaigns[places[0]].ID), 1, probeLife)
+		for i, at := range places {
+			keys, args := lookArgs(campaigns[at])
 			answers[i] = s.look.EvalSha(ctx, pipe, keys, args...)
 		}
 		return nil
 	})
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, c := range page {
+		for i, at := range places {
 			if redis.HasErrorPrefix(answers[i].Err(), "NOSCRIPT") {
-				keys, args := lookArgs(c)
+				keys, args := lookArgs(campaigns[at])
 				answers[i] = s.look.Eval(ctx, pipe, keys, args...)
 			}
 		}
 		return nil
 	})
-	found := make([]coupon.Health, len(page))
-	for i, answer := range answers {
-		found[i] = health(answer)
+	for i, at := range places {
+		found[at] = health(answers[i])
+		if err := probe.Err(); err != nil {
+			found[at] = coupon.Health{State: coupon.Unreachable, Why: "it takes no writes: " + err.Error()}
+		}
 	}
-	return found
 }
 
 func lookArgs(c *coupon.Campaign) (keys []string, args []any) {

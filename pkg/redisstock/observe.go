@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -82,67 +83,38 @@ func number(field any) int64 {
 }
 
 // Held returns what Redis remembers of each key in its open epoch: a decision with the verdict Held, or the zero Decision
-// where there is no such claim, or Broken for all where the keys do not agree and so cannot say. Nothing is changed.
+// where there is no such claim. Broken says that this Redis cannot tell: of all where the keys do not agree, and of those it
+// does not know where it is not the one that owns the epoch. Nothing is changed.
 func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	fields := make([]string, len(keys))
-	for i, key := range keys {
-		fields[i] = member(key)
-	}
+	const what = "read claims in Redis"
 	k := keysOf(campaign, epoch)
-	var (
-		meta, stored     *redis.SliceCmd
-		count            *redis.StringCmd
-		members, serials *redis.IntCmd
-	)
-	_, _ = s.client.TxPipelined(ctx, func(tx redis.Pipeliner) error { // each command carries its own error
-		meta = tx.HMGet(ctx, k.meta, "epoch", "lo", "base")
-		count = tx.Get(ctx, k.count)
-		members = tx.SCard(ctx, k.users)
-		serials = tx.HLen(ctx, k.serials)
-		stored = tx.HMGet(ctx, k.serials, fields...)
-		return nil
-	})
-	last, countErr := count.Int64()
-	for _, err := range []error{meta.Err(), countErr, members.Err(), serials.Err(), stored.Err()} {
-		if err := broken(err); err != nil {
-			return nil, coupon.Unavailable("read claims in Redis", err)
+	decisions := make([]coupon.Decision, 0, len(keys))
+	for batch := range slices.Chunk(keys, maxBatch) {
+		reply, err := s.run(ctx, what, s.held, []string{k.meta, k.users, k.count, k.serials}, members(batch, epoch))
+		if err != nil {
+			return nil, err
 		}
-	}
-	decisions := make([]coupon.Decision, len(keys))
-	lo, base, ok := rangeOf(meta.Val(), epoch)
-	want := base + last - lo + 1
-	agree := ok && countErr == nil && members.Val() == want && serials.Val() == want && stored.Err() == nil
-	for i := range decisions {
-		if !agree {
-			decisions[i].Verdict = coupon.Broken
-			continue
+		if len(reply) != len(batch) {
+			return nil, badReply(what, reply)
 		}
-		if text, ok := stored.Val()[i].(string); ok {
-			key := coupon.Key{Campaign: campaign, User: keys[i].User, N: keys[i].N}
-			decisions[i] = held(text, coupon.Claim{Key: key, Epoch: epoch})
+		for i, slot := range reply {
+			key := coupon.Key{Campaign: campaign, User: batch[i].User, N: batch[i].N}
+			decisions = append(decisions, remembered(slot, coupon.Claim{Key: key, Epoch: epoch}))
 		}
 	}
 	return decisions, nil
 }
 
-// rangeOf reads lo and base of a document's fields epoch, lo, base, if it is of that epoch.
-func rangeOf(fields []any, epoch int64) (lo, base int64, ok bool) {
-	var numbers [3]int64
-	for i := range numbers {
-		if i >= len(fields) {
-			return 0, 0, false
+func remembered(slot any, claim coupon.Claim) coupon.Decision {
+	switch slot := slot.(type) {
+	case string:
+		return held(slot, claim)
+	case int64:
+		if slot == 0 {
+			return coupon.Decision{}
 		}
-		text, _ := fields[i].(string)
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return 0, 0, false
-		}
-		numbers[i] = n
 	}
-	return numbers[1], numbers[2], numbers[0] == epoch
+	return coupon.Decision{Verdict: coupon.Broken}
 }
 
 // broken returns err unless it only says that a key is not there, or not what it should be.

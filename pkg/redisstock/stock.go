@@ -17,6 +17,8 @@ var (
 	askSource string
 	//go:embed claim.lua
 	claimSource string
+	//go:embed held.lua
+	heldSource string
 	//go:embed forget.lua
 	forgetSource string
 	//go:embed take.lua
@@ -45,7 +47,7 @@ const maxBatch = 1000
 type Stock struct {
 	client redis.UniversalClient
 
-	claim, forget, take, prepare, load, open, push, fence, look, owner *redis.Script
+	claim, held, forget, take, prepare, load, open, push, fence, look, owner *redis.Script
 }
 
 // New returns the claim state behind client. The client must not retry by itself (NewClient): a repeat is safe, but it
@@ -55,6 +57,7 @@ func New(client redis.UniversalClient) *Stock {
 	return &Stock{
 		client:  client,
 		claim:   script(claimSource),
+		held:    script(heldSource),
 		forget:  script(forgetSource),
 		take:    script(takeSource),
 		prepare: script(prepareSource),

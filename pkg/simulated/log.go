@@ -26,6 +26,7 @@ type logState struct {
 	mu         sync.Mutex
 	partitions [][]Entry
 	committed  []int64
+	finished   []int64 // the furthest that was ever committed
 	down       bool
 	changed    chan struct{} // closed when there may be something to read
 }
@@ -39,7 +40,8 @@ type Log struct {
 // NewLog returns an empty log, reached without a line.
 func NewLog(partitions int) *Log {
 	return &Log{logState: &logState{
-		partitions: make([][]Entry, partitions), committed: make([]int64, partitions), changed: make(chan struct{}),
+		partitions: make([][]Entry, partitions), changed: make(chan struct{}),
+		committed: make([]int64, partitions), finished: make([]int64, partitions),
 	}}
 }
 
@@ -154,6 +156,7 @@ func (l *Log) Commit(ctx context.Context, partition int, next int64) error {
 			return struct{}{}, coupon.Unavailable("commit", errAway)
 		}
 		l.committed[partition] = next
+		l.finished[partition] = max(l.finished[partition], next)
 		return struct{}{}, nil
 	})
 	return err
@@ -177,12 +180,13 @@ func (l *Log) Read(ctx context.Context, partition int, from int64, limit int) ([
 	}
 }
 
-// Lag returns how many entries the group has not committed.
+// Lag returns how many entries nobody of the group has finished. A late commit of an old owner sets the offset back, not the
+// rows.
 func (l *Log) Lag() (lag int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for p, entries := range l.partitions {
-		lag += max(0, int64(len(entries))-l.committed[p])
+		lag += int64(len(entries)) - l.finished[p]
 	}
 	return lag
 }

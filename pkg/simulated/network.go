@@ -97,6 +97,7 @@ func (l *Line) swallows() bool {
 type trip struct {
 	line        *Line
 	what        string
+	name        uint64
 	there, back time.Duration
 	late        time.Duration // how long after its time is up the caller gives up
 	mute        bool
@@ -112,10 +113,9 @@ func (l *Line) trip(what string) trip {
 	count := l.calls[what]
 	l.mu.Unlock()
 	name := mix(l.seed ^ hash(what))
-	l.network.note(name)
 	random, odds := rolls{state: mix(name ^ mix(count))}, l.network.odds
 	t := trip{
-		line: l, what: what, there: random.between(quick, usual), back: random.between(quick, usual),
+		line: l, what: what, name: name, there: random.between(quick, usual), back: random.between(quick, usual),
 		late: random.between(time.Nanosecond, quick),
 	}
 	if random.chance(odds.Slow) {
@@ -151,6 +151,7 @@ func carry[T any](ctx context.Context, t trip, do func() (T, error)) (T, error) 
 	if t.line.swallows() || ctx.Err() != nil {
 		return silence[T](ctx, t, patience)
 	}
+	t.line.network.note(t.name)
 	arrives := time.Now().Add(t.there)
 	if !passes(ctx, t.there) {
 		go func() {

@@ -19,6 +19,8 @@ type recordState struct {
 	down      bool
 	leader    *Lead
 	check     func(*coupon.Campaign, []coupon.Coupon) // called after every transaction that made a row
+
+	Flaws Flaws // to be set before the first transaction
 }
 
 // book is all that belongs to one campaign.
@@ -237,27 +239,4 @@ func (b *book) kept() int64 {
 		}
 	}
 	return int64(len(keys))
-}
-
-// Look returns all of one campaign as it is now, past every line: for checks.
-func (r *Record) Look(id string) (c coupon.Campaign, rows []coupon.Coupon, failures []coupon.FailedEvent, kept int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.campaigns[id]
-	for _, f := range b.failures {
-		failures = append(failures, *f)
-	}
-	return b.Campaign, slices.Clone(b.rows), failures, b.kept()
-}
-
-// EpochsIn counts the activated epochs of a campaign in a mode, past every line: for checks.
-func (r *Record) EpochsIn(id string, mode coupon.Mode) (count int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.campaigns[id].epochs {
-		if e.opened && e.mode == mode {
-			count++
-		}
-	}
-	return count
 }

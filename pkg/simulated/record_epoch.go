@@ -67,7 +67,7 @@ func (r *Record) BeginEpoch(ctx context.Context, id string, mode coupon.Mode) (c
 		if b.EpochState == coupon.EpochLoading && r.now().Sub(b.EpochSince) < loadingPatience || b.EpochState == coupon.EpochFencing {
 			return coupon.Campaign{}, coupon.Unavailable("another opening", nil)
 		}
-		b.open(mode, r.now())
+		b.open(mode, r.now(), r.Flaws)
 		return b.Campaign, nil
 	})
 }
@@ -93,13 +93,13 @@ func (r *Record) end(ctx context.Context, ref coupon.EpochRef, mode coupon.Mode,
 		if b.Epoch != ref.Epoch || !may(b) {
 			return coupon.Campaign{}, coupon.Unavailable("another fence was faster", nil)
 		}
-		b.open(mode, r.now())
+		b.open(mode, r.now(), r.Flaws)
 		return b.Campaign, nil
 	})
 }
 
 // open ends the current epoch and begins the next: the arithmetic of F5.
-func (b *book) open(mode coupon.Mode, now time.Time) {
+func (b *book) open(mode coupon.Mode, now time.Time, flaws Flaws) {
 	b.settleLowering(now)
 	for _, f := range b.failures {
 		if live(f.Status) && f.Epoch == b.Epoch {
@@ -117,9 +117,15 @@ func (b *book) open(mode coupon.Mode, now time.Time) {
 		b.EpochState, b.EpochSince = coupon.EpochClosed, now
 		return
 	}
-	kept := b.kept()
+	kept, highest := b.kept(), b.highest()
+	if flaws.SoldTwice {
+		kept = 0
+	}
+	if flaws.SerialsAgain {
+		highest = max(0, b.Lo-1)
+	}
 	b.Epoch++
-	b.Lo = b.highest() + kept + 1
+	b.Lo = highest + kept + 1
 	b.Hi = b.Lo + max(0, b.Limit-b.Issued-kept) - 1
 	b.HiWanted, b.Mode, b.Seal, b.Base = b.Hi, mode, "", 0
 	b.epochs[b.Epoch] = &epoch{lo: b.Lo, hi: b.Hi, hiMax: b.Hi, mode: mode}
@@ -240,45 +246,4 @@ func (r *Record) IssuedClaims(ctx context.Context, campaign string, after int64,
 		}
 		return claims, nil
 	})
-}
-
-// Lead is the row lock that makes one warden the leader. It goes with its connection: one over which nothing came for a
-// while is dead, as when the answer that granted the lock was lost.
-type Lead struct {
-	record *Record
-	heard  time.Time
-}
-
-const connectionPatience = 5 * time.Second
-
-// Lead takes the lock, or says that another has it.
-func (r *Record) Lead(ctx context.Context) (*Lead, error) {
-	return transact(ctx, r, "lead", func() (*Lead, error) {
-		if l := r.leader; l != nil && !l.record.line.isCut() && r.now().Sub(l.heard) < connectionPatience {
-			return nil, coupon.Unavailable("another leads", nil)
-		}
-		r.leader = &Lead{record: r, heard: r.now()}
-		return r.leader, nil
-	})
-}
-
-// Held returns nil while the lock is this leader's.
-func (l *Lead) Held(ctx context.Context) error {
-	_, err := transact(ctx, l.record, "held", func() (struct{}, error) {
-		if l.record.leader != l {
-			return struct{}{}, coupon.Unavailable("another leads", nil)
-		}
-		l.heard = l.record.now()
-		return struct{}{}, nil
-	})
-	return err
-}
-
-// Release gives the lock back.
-func (l *Lead) Release() {
-	l.record.mu.Lock()
-	defer l.record.mu.Unlock()
-	if l.record.leader == l {
-		l.record.leader = nil
-	}
 }

@@ -25,7 +25,11 @@ func (r *Record) Issue(ctx context.Context, campaign string, deliveries []coupon
 }
 
 func (r *recordState) issue(b *book, mode coupon.Mode, deliveries []coupon.Delivery) ([]coupon.Result, []issue.Row) {
-	results, rows := b.facts(mode, deliveries).Plan(deliveries)
+	facts := b.facts(mode, deliveries)
+	if r.Flaws.NoEpochCheck {
+		facts.Failures[0] = issue.Failure{Carried: true} // what is no failed event is taken for a carried one
+	}
+	results, rows := facts.Plan(deliveries)
 	for _, row := range rows {
 		claim := deliveries[row.Index].Claim
 		claim.Serial = row.Serial

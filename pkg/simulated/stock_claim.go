@@ -40,6 +40,8 @@ func (r *redisState) refusal(c *claimState, k *epochKeys, epoch, now int64) coup
 		return coupon.WrongEpoch
 	case !k.agree(d.Lo, d.Base):
 		return coupon.Broken
+	case d.Seal != "" && d.Seal != r.id:
+		return coupon.Unsealed
 	case d.State == coupon.DocumentPaused:
 		return coupon.RefusedPaused
 	case d.State == coupon.DocumentClosed:
@@ -48,8 +50,6 @@ func (r *redisState) refusal(c *claimState, k *epochKeys, epoch, now int64) coup
 		return coupon.RefusedNotStarted
 	case now >= d.ClosesAt.UnixMilli():
 		return coupon.RefusedEnded
-	case d.Seal != "" && d.Seal != r.id:
-		return coupon.Unsealed
 	default:
 		return 0
 	}
@@ -98,6 +98,8 @@ func (s *Stock) Held(ctx context.Context, campaign string, epoch int64, keys []c
 			case known:
 				claim := remembered.claim(ref, bare(key))
 				decisions[i] = coupon.Decision{Verdict: coupon.Held, Claim: claim, Mark: remembered.mark}
+			case c.document.Seal != "" && c.document.Seal != s.id:
+				decisions[i].Verdict = coupon.Broken
 			}
 		}
 		return decisions, nil
