@@ -22,6 +22,8 @@
 #   SEONCHAK_SERVICES_DIR                         ports, data and logs (default: .services in the repository)
 #   SEONCHAK_CACHE_DIR                            downloads worth keeping (default: ~/.cache/seonchak)
 #   SEONCHAK_SERVICES_MAX_AGE=12h                 a forgotten server ends itself after this long
+#   SEONCHAK_KAFKA_DOORS="21001:31001 ..."        more listeners of the native broker, for clients behind a proxy: it
+#                                                 listens on the first port and sends its clients to the second
 #   SEONCHAK_SERVICES_MIN_MB=512                  free disk below which nothing is started
 # shellcheck disable=SC2016 # quoted dollars are meant: for an inner bash, or in Redis's protocol
 set -euo pipefail
@@ -379,14 +381,20 @@ start_kafka_native() {
   launch "$1" "$java" -Xms256m -Xmx512m -XX:+UseSerialGC -cp "$JARS/*" kafka.Kafka "$1/server.properties"
 }
 kafka_properties() { # <dir> <port> <controller port>
+  local door listeners='' advertised='' protocols=''
+  for door in ${SEONCHAK_KAFKA_DOORS:-}; do
+    listeners+=",DOOR${door%:*}://127.0.0.1:${door%:*}"
+    advertised+=",DOOR${door%:*}://127.0.0.1:${door#*:}"
+    protocols+=",DOOR${door%:*}:PLAINTEXT"
+  done
   cat <<EOF
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:$3
-listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://127.0.0.1:$2
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3$listeners
+advertised.listeners=PLAINTEXT://127.0.0.1:$2$advertised
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$protocols
 log.dirs=$1/data
 # One node: every internal topic has one replica.
 offsets.topic.replication.factor=1

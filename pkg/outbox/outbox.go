@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/failpoint"
 )
 
 // pending holds the claims granted and not yet acknowledged. TakePending must hand an entry to one taker only until its
@@ -74,8 +75,10 @@ func (o *Outbox) empty(ctx context.Context, campaign string, epoch int64, take c
 		if err != nil || len(claims) == 0 {
 			return total, err
 		}
+		failpoint.Hit(failpoint.SweepRead)
 		total.Taken += len(claims)
 		acked, failure := o.publish(ctx, claims)
+		failpoint.Hit(failpoint.SweepPublished)
 		total.Published += len(acked)
 		if err := o.forget(ctx, campaign, epoch, acked); err != nil {
 			return total, err

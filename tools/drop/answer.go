@@ -37,6 +37,9 @@ func (a Answer) transient() bool {
 	return a.HTTP == 0 || a.HTTP == http.StatusTooManyRequests || a.HTTP >= http.StatusInternalServerError
 }
 
+// refused reports whether a client would take the answer for a final no. Nobody may be told so who holds a promise.
+func (a Answer) refused() bool { return !a.granted() && !a.transient() }
+
 func (a Answer) key() key { return key{a.User, a.N} }
 
 // key names a claim within its campaign.

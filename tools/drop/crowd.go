@@ -69,16 +69,28 @@ func (c *Crowd) Close() { c.client.CloseIdleConnections() }
 // Run sends the plan in its order, as fast as the connections allow, and returns when the last apply has its answer. The
 // error is that of ctx, when it ended first, or of the journal.
 func (c *Crowd) Run(ctx context.Context, plan []Apply) error {
-	group, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
+	return c.Follow(ctx, func(context.Context) (Apply, bool) {
+		i := int(next.Add(1)) - 1
+		if i >= len(plan) {
+			return Apply{}, false
+		}
+		return plan[i], true
+	})
+}
+
+// Follow sends what next returns, which every connection calls whenever it is free, until next returns false to all of
+// them. It returns as Run does.
+func (c *Crowd) Follow(ctx context.Context, next func(context.Context) (apply Apply, more bool)) error {
+	group, ctx := errgroup.WithContext(ctx)
 	for range c.options.Connections {
 		group.Go(func() error {
 			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(plan) {
+				apply, more := next(ctx)
+				if !more {
 					return nil
 				}
-				if _, err := c.Apply(ctx, plan[i]); err != nil {
+				if _, err := c.Apply(ctx, apply); err != nil {
 					return err
 				}
 			}

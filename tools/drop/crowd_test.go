@@ -73,6 +73,30 @@ func serve(t *testing.T, s *server) string {
 	return listening.URL
 }
 
+func TestACrowdFollows(t *testing.T) {
+	t.Parallel()
+	s := &server{limit: 10}
+	journal := NewJournal()
+	crowd := NewCrowd(Options{Servers: []string{serve(t, s)}, Campaign: "c", Connections: 4}, journal)
+	t.Cleanup(crowd.Close)
+	var mu sync.Mutex
+	var asked int
+	require.NoError(t, crowd.Follow(t.Context(), func(context.Context) (Apply, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return Apply{User: fmt.Sprintf("u-%d", asked), N: 1}, asked <= 30
+	}))
+	require.EqualValues(t, 30, journal.Tally().Tries)
+	require.Equal(t, 30+4, asked, "every connection is told that there is no more")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, crowd.Follow(ctx, func(context.Context) (Apply, bool) {
+		cancel()
+		return Apply{User: "u-1", N: 1}, true
+	}), context.Canceled)
+}
+
 func TestACrowd(t *testing.T) {
 	t.Parallel()
 	one, two := &server{limit: 10}, &server{limit: 10}

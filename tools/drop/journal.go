@@ -28,6 +28,10 @@ type Journal struct {
 	tally   Tally
 	latency *hdrhistogram.Histogram // of tries with an answer, in microseconds
 	file    *os.File
+	written int64 // answers in the file
+
+	syncing sync.Mutex // held while the file is synced; never taken under mu
+	synced  int64      // answers that are on the disk
 }
 
 // Tally counts tries by what they were told.
@@ -93,22 +97,49 @@ func (j *Journal) load(file *os.File) error {
 
 // Add appends an answer. The error is that of the file.
 func (j *Journal) Add(answer Answer) error {
+	file, number, err := j.append(answer)
+	if err == nil && file != nil && answer.Binding() {
+		err = j.sync(file, number)
+	}
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
+}
+
+// append returns the number of the answer in the file.
+func (j *Journal) append(answer Answer) (file *os.File, number int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.count(answer)
 	if j.file == nil {
-		return nil
+		return nil, 0, nil
 	}
 	line, err := json.Marshal(answer)
 	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+		return nil, 0, err
 	}
-	if _, err = j.file.Write(append(line, '\n')); err == nil && answer.Binding() {
-		err = j.file.Sync()
+	if _, err := j.file.Write(append(line, '\n')); err != nil {
+		return nil, 0, err
 	}
-	if err != nil {
-		return fmt.Errorf("write the journal: %w", err)
+	j.written++
+	return j.file, j.written, nil
+}
+
+// sync returns when the answer of that number is on the disk. One call to the disk serves all who came before it began.
+func (j *Journal) sync(file *os.File, number int64) error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	if j.synced >= number {
+		return nil
 	}
+	j.mu.Lock()
+	written := j.written
+	j.mu.Unlock()
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	j.synced = written
 	return nil
 }
 

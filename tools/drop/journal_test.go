@@ -1,6 +1,8 @@
 package drop
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
@@ -51,4 +54,32 @@ func cutOff(t *testing.T, path string) {
 	_, err = file.WriteString(`{"user":"u-3","unknown":"` + strings.Repeat("x", 1000))
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
+}
+
+func TestManyWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	const writers, each = 16, 50
+	path := filepath.Join(t.TempDir(), "journal")
+	journal, err := OpenJournal(path)
+	require.NoError(t, err)
+	var group errgroup.Group
+	for w := range writers {
+		group.Go(func() error {
+			for i := range each {
+				serial := int64(w*each + i + 1)
+				answer := Answer{User: fmt.Sprintf("u-%d", serial), N: 1, HTTP: http.StatusAccepted, Status: coupon.StatusAccepted, Serial: serial}
+				if err := journal.Add(answer); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	require.EqualValues(t, writers*each, journal.synced, "no promise is left to a later call to the disk")
+	require.NoError(t, journal.Close())
+	again, err := OpenJournal(path)
+	require.NoError(t, err)
+	require.ElementsMatch(t, journal.Answers(), again.Answers())
+	require.NoError(t, again.Close())
 }

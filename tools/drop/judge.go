@@ -116,11 +116,9 @@ func (v *Verdict) judgePromises(r record, people []*history) {
 		v.count(&v.Twice, int64(len(told)-1), "%s was promised %d serials", h.key, len(told))
 	}
 	places := int64(len(r.rows)) - r.returned
-	v.count(&v.Under, min(r.limit, served)-places, "%d places are taken, and %d users were promised one or told all are gone", places, served)
+	wanted := min(r.limit, served-r.returned) // who gave a place back wants none
+	v.count(&v.Under, wanted-places, "%d places are taken, and %d users were promised one or told all are gone", places, served)
 }
-
-// denials are what nobody may be told who holds a promise.
-var denials = []coupon.Code{coupon.CodeSoldOut, coupon.CodeCampaignEnded, coupon.CodeCampaignPaused, coupon.CodeCampaignNotStarted}
 
 // judgeAnswers looks for answers that are wrong by themselves or contradict another one.
 func (v *Verdict) judgeAnswers(people []*history) {
@@ -148,7 +146,7 @@ func (v *Verdict) judgeHistory(h *history) {
 		switch {
 		case a.Fault != "":
 			v.count(&v.Wrong, 1, "%s was answered %d: %s", h.key, a.HTTP, a.Fault)
-		case holder && slices.Contains(denials, a.Code):
+		case holder && a.refused():
 			v.count(&v.Wrong, 1, "%s holds serial %d and was told %s", h.key, h.serial, a.Code)
 		case holder && first && !a.Binding():
 			v.count(&v.Wrong, 1, "%s holds serial %d and was told of a first grant, %s", h.key, h.serial, a.Status)

@@ -113,6 +113,13 @@ func TestPlantedFaults(t *testing.T) {
 			func(s *scene) { s.exec(`UPDATE campaigns SET limit_count = 100 WHERE id = ?`, s.id) },
 			Verdict{Issued: 5, Under: 3},
 		},
+		"a place came back and somebody was told that all are gone": {
+			func(s *scene) {
+				s.exec(`INSERT INTO stock_ledger (campaign_id, kind, delta, ref, created_at) VALUES (?, 'return', 1, 'x', '2026-01-01')`, s.id)
+				s.exec(`UPDATE campaigns SET issued = 4 WHERE id = ?`, s.id)
+			},
+			Verdict{Issued: 5, Under: 1},
+		},
 		"a row of a stranger": {
 			func(s *scene) {
 				s.exec(`UPDATE coupons SET user_id = 'stranger' WHERE campaign_id = ? AND serial = 3`, s.id)
@@ -140,6 +147,14 @@ func TestPlantedFaults(t *testing.T) {
 		},
 		"a holder is told sold out": {
 			func(s *scene) { s.answer(Answer{User: "u-1", HTTP: 409, Code: coupon.CodeSoldOut}) },
+			Verdict{Issued: 5, Wrong: 1},
+		},
+		"a holder is told that he may have none": {
+			func(s *scene) { s.answer(Answer{User: "u-1", HTTP: 422, Code: coupon.CodePerUserLimit}) },
+			Verdict{Issued: 5, Wrong: 1},
+		},
+		"a holder is told that there is no such campaign": {
+			func(s *scene) { s.answer(Answer{User: "u-1", HTTP: 404, Code: coupon.CodeCampaignNotFound}) },
 			Verdict{Issued: 5, Wrong: 1},
 		},
 		"a user is promised two serials": {
@@ -174,6 +189,17 @@ func TestPlantedFaults(t *testing.T) {
 				s.exec(`UPDATE coupons SET serial = 2 WHERE campaign_id = ? AND serial = 9`, s.id)
 			},
 			Verdict{Issued: 5, Unordered: 1},
+		},
+		"one who came first was told pending, and one who came later is served earlier": {
+			func(s *scene) {
+				s.answers[0].HTTP, s.answers[0].Status, s.answers[0].Serial = 503, "", 0
+				s.answers[0].Code = coupon.CodeUnavailable
+				s.answers[4].Serial, s.answers[5].Serial = 1, 5 // u-5, and u-1 at last
+				s.exec(`UPDATE coupons SET serial = 9 WHERE campaign_id = ? AND serial = 1`, s.id)
+				s.exec(`UPDATE coupons SET serial = 1 WHERE campaign_id = ? AND serial = 5`, s.id)
+				s.exec(`UPDATE coupons SET serial = 5 WHERE campaign_id = ? AND serial = 9`, s.id)
+			},
+			Verdict{Issued: 5, Unordered: 1}, // u-5 after u-4; that u-1 came first binds nobody
 		},
 	}
 	for name, c := range cases {
@@ -211,6 +237,22 @@ func TestNoFaults(t *testing.T) {
 			s.exec(`INSERT INTO stock_ledger (campaign_id, kind, delta, ref, created_at) VALUES (?, 'return', 1, 'x', '2026-01-01')`, s.id)
 			s.row(6, "u-9", 1)
 			s.promise("u-9", 6)
+		},
+		"two who came at the same time are served in any order": func(s *scene) {
+			s.answers[1].Sent = s.answers[0].Sent
+			s.answers[0].Serial, s.answers[1].Serial, s.answers[5].Serial = 2, 1, 2
+			s.exec(`UPDATE coupons SET serial = 9 WHERE campaign_id = ? AND serial = 1`, s.id)
+			s.exec(`UPDATE coupons SET serial = 1 WHERE campaign_id = ? AND serial = 2`, s.id)
+			s.exec(`UPDATE coupons SET serial = 2 WHERE campaign_id = ? AND serial = 9`, s.id)
+		},
+		"a holder is asked to come back later": func(s *scene) {
+			s.answer(Answer{User: "u-1", HTTP: 503, Code: coupon.CodeOverloaded})
+			s.answer(Answer{User: "u-1", HTTP: 200, Status: coupon.StatusPending, Replayed: true})
+		},
+		"a place that came back and nobody is left to take": func(s *scene) {
+			s.exec(`INSERT INTO stock_ledger (campaign_id, kind, delta, ref, created_at) VALUES (?, 'return', 1, 'x', '2026-01-01')`, s.id)
+			s.exec(`UPDATE campaigns SET issued = 4 WHERE id = ?`, s.id)
+			s.answers = s.answers[:7]
 		},
 		"sold out was said before the promise came": func(s *scene) {
 			s.answer(Answer{User: "u-1", HTTP: 409, Code: coupon.CodeSoldOut})

@@ -17,6 +17,7 @@ func Open(dsn string) (*sql.DB, error) {
 		return nil, fmt.Errorf("parse DSN: %w", err)
 	}
 	config.ParseTime, config.Loc = true, time.UTC
+	config.Logger = &mysql.NopLogger{} // a connection that an outage ended is no news to who reads on
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return nil, fmt.Errorf("parse DSN: %w", err)

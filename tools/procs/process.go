@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,20 +61,46 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 // Restart starts the program again as it was started first, on the same ports, and waits until it is ready. It must have
 // ended.
 func (p *Process) Restart(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.run != nil && p.run.alive() {
-		return fmt.Errorf("start %s: it runs already", p.spec.Name)
-	}
-	started, err := launch(p.spec)
+	started, err := p.relaunch(nil)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", p.spec.Name, err)
+		return err
 	}
-	p.run = started
 	if err := p.awaitReady(ctx, started); err != nil {
 		_ = started.signal(syscall.SIGKILL) // it is of no use
 		<-started.exited
 		return fmt.Errorf("start %s: %w; its log ends with:\n%s", p.spec.Name, err, tail(p.spec.Log))
+	}
+	return nil
+}
+
+// Relaunch starts the program again, with env added to its environment for this life only, and does not wait for it. It
+// must have ended.
+func (p *Process) Relaunch(env ...string) error {
+	_, err := p.relaunch(env)
+	return err
+}
+
+func (p *Process) relaunch(env []string) (*run, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil && p.run.alive() {
+		return nil, fmt.Errorf("start %s: it runs already", p.spec.Name)
+	}
+	spec := p.spec
+	spec.Env = append(slices.Clone(spec.Env), env...)
+	started, err := launch(spec)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.spec.Name, err)
+	}
+	p.run = started
+	return started, nil
+}
+
+// AwaitReady returns when the program of the last start is ready. One that ends before that, or is not ready within 30 s,
+// is an error.
+func (p *Process) AwaitReady(ctx context.Context) error {
+	if err := p.awaitReady(ctx, p.current()); err != nil {
+		return fmt.Errorf("await %s: %w; its log ends with:\n%s", p.spec.Name, err, tail(p.spec.Log))
 	}
 	return nil
 }
@@ -189,6 +216,15 @@ func (p *Process) Resume() error { return p.current().signal(syscall.SIGCONT) }
 
 // Exited is closed when the program of the last start has ended, for whatever reason.
 func (p *Process) Exited() <-chan struct{} { return p.current().exited }
+
+// Ending returns how the program of the last start ended, and nil while it runs.
+func (p *Process) Ending() *os.ProcessState {
+	r := p.current()
+	if r.alive() {
+		return nil
+	}
+	return r.cmd.ProcessState
+}
 
 // PID returns the process id of the last start.
 func (p *Process) PID() int { return p.current().cmd.Process.Pid }

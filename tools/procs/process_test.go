@@ -143,6 +143,25 @@ func TestKillAndRestart(t *testing.T) {
 	require.Equal(t, 2, strings.Count(tail(p.Log()), "serving as"))
 }
 
+func TestALifeWithMoreEnvironment(t *testing.T) {
+	t.Parallel()
+	spec := program(t, "serve")
+	p := start(t, spec)
+	require.Nil(t, p.Ending())
+	require.ErrorContains(t, p.Relaunch(), "it runs already")
+	require.NoError(t, p.Kill())
+	require.False(t, p.Ending().Exited(), "it was killed")
+
+	require.NoError(t, p.Relaunch(role+"=fail"))
+	<-p.Exited()
+	require.Equal(t, 3, p.Ending().ExitCode())
+	require.ErrorContains(t, p.AwaitReady(t.Context()), "the last words")
+
+	require.NoError(t, p.Relaunch())
+	require.NoError(t, p.AwaitReady(t.Context()))
+	require.Equal(t, strconv.Itoa(p.PID()), answers(spec, 5*time.Second))
+}
+
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	spec := program(t, "serve")

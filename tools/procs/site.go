@@ -126,12 +126,28 @@ func (s *Site) start(ctx context.Context, program string, env []string) (p *Proc
 	spec := s.spec(program)
 	spec.Env = append(append(spec.Env, "ADMIN_ADDR="+address), env...)
 	spec.Ready = "http://" + address + "/readyz"
-	s.mu.Lock()
-	spec.Log = filepath.Join(s.Dir, fmt.Sprintf("%s-%d.log", program, len(s.processes)+1))
-	p = &Process{spec: spec}
-	s.processes = append(s.processes, p)
-	s.mu.Unlock()
+	p = s.add(spec)
 	return p, "http://" + address, p.Restart(ctx)
+}
+
+// add makes a process of this site, with a log of its own.
+func (s *Site) add(spec Spec) *Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spec.Log = filepath.Join(s.Dir, fmt.Sprintf("%s-%d.log", spec.Name, len(s.processes)+1))
+	p := &Process{spec: spec}
+	s.processes = append(s.processes, p)
+	return p
+}
+
+// StartBatch starts `batch` with args, a schedule as a rule; env is added to its environment. It is ready when it is
+// started.
+func (s *Site) StartBatch(ctx context.Context, args []string, env ...string) (*Process, error) {
+	spec := s.spec("batch")
+	spec.Args = args
+	spec.Env = append(spec.Env, env...)
+	p := s.add(spec)
+	return p, p.Restart(ctx)
 }
 
 // Batch runs `batch` with args to its end and returns its output and exit code.
