@@ -115,6 +115,7 @@ func (b *book) open(mode coupon.Mode, now time.Time, flaws Flaws) {
 	b.Version++
 	if b.Status == coupon.CampaignClosed {
 		b.EpochState, b.EpochSince = coupon.EpochClosed, now
+		b.reviveTaken()
 		return
 	}
 	kept, highest := b.kept(), b.highest()
@@ -164,6 +165,11 @@ func (b *book) activate(now time.Time) {
 	if b.Status == coupon.CampaignDraft {
 		b.Status = coupon.CampaignActive
 	}
+	b.reviveTaken()
+}
+
+// reviveTaken makes the carried events due whose serial another user has.
+func (b *book) reviveTaken() {
 	for _, f := range b.failures {
 		if f.Carried && f.Status == coupon.FailureParked && f.Reason == coupon.ReasonSerialTaken {
 			f.Status, f.Attempts = coupon.FailurePending, 0

@@ -38,6 +38,7 @@ func (r *recordState) issue(b *book, mode coupon.Mode, deliveries []coupon.Deliv
 	}
 	for i, result := range results {
 		r.settle(b, &deliveries[i], result)
+		r.askForFence(b, mode, &deliveries[i], result)
 	}
 	if len(rows) > 0 && r.check != nil {
 		r.check(&b.Campaign, b.rows)
@@ -67,15 +68,17 @@ func (b *book) facts(mode coupon.Mode, deliveries []coupon.Delivery) *issue.Fact
 	return f
 }
 
-// spare returns free serials between the epochs before the current one and its first serial.
+// spare returns free serials that no epoch can give out: between the epochs before the current one and its first serial, or
+// above all of a retired campaign.
 func (b *book) spare(most int) (free []int64) {
 	var highest int64
+	retired := b.EpochState == coupon.EpochClosed
 	for number, e := range b.epochs {
-		if e.opened && number < b.Epoch {
+		if e.opened && (number < b.Epoch || retired) {
 			highest = max(highest, e.hiMax)
 		}
 	}
-	for serial := highest + 1; serial < b.Lo && len(free) < most; serial++ {
+	for serial := highest + 1; (serial < b.Lo || retired) && len(free) < most; serial++ {
 		if !slices.ContainsFunc(b.rows, func(row coupon.Coupon) bool { return row.Serial == serial }) {
 			free = append(free, serial)
 		}
@@ -95,8 +98,14 @@ func (r *recordState) settle(b *book, d *coupon.Delivery, result coupon.Result) 
 	case coupon.OutcomeDead:
 		b.keep(coupon.FailedEvent{EventKey: d.Position, Claim: d.Claim, Reason: result.Reason, Status: coupon.FailureDead})
 	}
-	if result.Reason == coupon.ReasonSerialTaken && d.Claim.Epoch == b.Epoch && b.EpochState == coupon.EpochActive &&
-		r.now().Sub(b.EpochSince) > fenceGrace {
+}
+
+// askForFence asks for the end of an epoch one of whose serials had two owners, or whose serials outnumber the places.
+func (r *recordState) askForFence(b *book, mode coupon.Mode, d *coupon.Delivery, result coupon.Result) {
+	contradicts := result.Reason == coupon.ReasonSerialTaken ||
+		result.Reason == coupon.ReasonLimitReached && mode == coupon.ModeSQL
+	settled := r.now().Sub(b.EpochSince) > fenceGrace
+	if contradicts && settled && d.Claim.Epoch == b.Epoch && b.EpochState == coupon.EpochActive {
 		b.FenceWanted = b.Epoch
 	}
 }
@@ -104,7 +113,9 @@ func (r *recordState) settle(b *book, d *coupon.Delivery, result coupon.Result) 
 func (b *book) endFailure(id int64, result coupon.Result) {
 	f := b.failures[id-1]
 	switch {
-	case !live(f.Status) || result.Outcome == coupon.OutcomeParked:
+	case !live(f.Status):
+	case result.Outcome == coupon.OutcomeParked:
+		f.Reason = result.Reason
 	case result.Outcome == coupon.OutcomeDead:
 		f.Status = coupon.FailureDead
 	default:

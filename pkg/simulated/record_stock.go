@@ -13,12 +13,13 @@ func (b *book) bySerial() []coupon.Coupon {
 	return slices.SortedFunc(slices.Values(b.rows), func(x, y coupon.Coupon) int { return cmp.Compare(x.Serial, y.Serial) })
 }
 
-// raise makes d more places available.
+// raise makes serials of d more places, before they are counted: those that are kept above the limit come first.
 func (b *book) raise(d int64) {
-	if b.Epoch == 0 {
+	if b.Epoch == 0 || b.EpochState == coupon.EpochClosed {
 		return
 	}
-	b.Hi += d
+	owed := max(0, b.Issued+b.kept()-b.Limit)
+	b.Hi += max(0, d-owed)
 	b.epochs[b.Epoch].hiMax = max(b.epochs[b.Epoch].hiMax, b.Hi)
 	if b.Mode == coupon.ModeSQL {
 		b.HiWanted = b.Hi
@@ -50,8 +51,8 @@ func (r *Record) RaiseLimit(ctx context.Context, id string, delta int64, _, _ st
 		if err != nil {
 			return coupon.Campaign{}, err
 		}
-		b.Limit += delta
 		b.raise(delta)
+		b.Limit += delta
 		b.ledger = append(b.ledger, coupon.Adjustment{Kind: coupon.AdjustmentRaise, Delta: delta, CreatedAt: r.now()})
 		return b.Campaign, nil
 	})
@@ -156,8 +157,8 @@ func (r *Record) Cancel(ctx context.Context, key coupon.Key, _ string) (coupon.C
 		if b.rows[i].Status == coupon.CouponActive {
 			b.rows[i].Status = coupon.CouponCancelled
 			if b.RestockOnCancel {
-				b.Issued--
 				b.raise(1)
+				b.Issued--
 				b.ledger = append(b.ledger, coupon.Adjustment{Kind: coupon.AdjustmentReturn, Delta: 1})
 			}
 		}

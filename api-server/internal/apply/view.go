@@ -14,6 +14,7 @@ import (
 const (
 	refreshEvery = time.Second // how often the campaigns are read again; a change reaches every server within twice that
 	retryEvery   = 250 * time.Millisecond
+	reloadPause  = 100 * time.Millisecond // between two refreshes, when one is asked for
 )
 
 type campaigns interface {
@@ -28,7 +29,7 @@ type View struct {
 	logger  *slog.Logger
 	current atomic.Pointer[snapshot]
 	wake    chan struct{}
-	misses  misses
+	misses  *misses
 }
 
 type snapshot struct {
@@ -39,7 +40,7 @@ type snapshot struct {
 
 // NewView returns an empty view; Refresh fills it.
 func NewView(source campaigns, logger *slog.Logger) *View {
-	v := &View{source: source, logger: logger, wake: make(chan struct{}, 1)}
+	v := &View{source: source, logger: logger, wake: make(chan struct{}, 1), misses: newMisses()}
 	v.current.Store(&snapshot{})
 	return v
 }
@@ -57,7 +58,7 @@ func (v *View) Campaigns() []*coupon.Campaign { return v.current.Load().sorted }
 func (v *View) asOf() time.Time { return v.current.Load().asOf }
 
 // Find returns the campaign of that id. One that is not in the view, because it was opened a moment ago or closed long
-// ago, is asked for; only the record may say that there is none. The error is campaign_not_found or unavailable.
+// ago, is asked for; only the record may say that there is none. The error is campaign_not_found, overloaded or unavailable.
 func (v *View) Find(ctx context.Context, id string) (*coupon.Campaign, error) {
 	if c, ok := v.Campaign(id); ok {
 		return c, nil
@@ -84,11 +85,19 @@ func (v *View) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Reload asks for a refresh soon, because an answer contradicted the view.
+// Reload asks for a refresh soon, because an answer contradicted the view. However many ask, there is one in reloadPause.
 func (v *View) Reload() {
 	select {
 	case v.wake <- struct{}{}:
 	default: // one is asked for already
+	}
+}
+
+// discard takes what is due in c: a refresh that begins now serves whoever asked before it.
+func discard[T any](c <-chan T) {
+	select {
+	case <-c:
+	default:
 	}
 }
 
@@ -98,13 +107,20 @@ func (v *View) Run(ctx context.Context) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
 	failing := false
+	wake, paused := v.wake, (<-chan time.Time)(nil) // while one is set, the other is nil
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-v.wake:
+			discard(v.wake)
+		case <-wake:
+			discard(tick.C)
+		case <-paused:
+			wake, paused = v.wake, nil
+			continue
 		}
+		wake, paused = nil, time.After(reloadPause)
 		err := v.Refresh(ctx)
 		switch {
 		case err != nil && !failing:
