@@ -12,7 +12,7 @@ import (
 
 // Cancel cancels a coupon and returns it, and its campaign as it then is. If the campaign takes cancelled coupons back, the
 // place is free again: hi rises by one, and Redis may give it out once RaiseWanted has told it; in mode sql it is free at
-// once. The user has used that n either way. A repeat finds the coupon cancelled and changes nothing.
+// once. While failed events hold places above the limit it is theirs, and hi stays. The user has used that n either way. A repeat finds the coupon cancelled and changes nothing.
 //
 // CodeAlreadyRedeemed for one that is redeemed, CodeInvalidTransition for one that expired; without a row CodeClaimNotFinal
 // when a failed event may still become one, else CodeClaimNotFound: what Redis knows of the claim is not asked here.
@@ -82,8 +82,10 @@ func (s *Store) cancel(tx *gorm.DB, row *campaignRow, issued *issuedRow, reason 
 
 // takeBack frees one place. ref names what had it, and gives it back once: the ledger's key would refuse a second time.
 func (s *Store) takeBack(tx *gorm.DB, row *campaignRow, ref, reason, actor string) error {
+	if err := row.addStock(tx, 1); err != nil {
+		return err
+	}
 	row.Issued--
-	row.addStock(1)
 	if err := s.enter(tx, row, ledgerEntry{coupon.AdjustmentReturn, 1, &ref, reason, actor}); err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ type EpochRange struct{ Epoch, Lo, HiMax int64 }
 const keeping = " (f.carried = 1 OR f.epoch = c.epoch)"
 
 // placed is the condition of rows whose serial is of their epoch. What a database handed out itself lies below next_serial.
-// A carried event that was renumbered has one that was left to spare below a later epoch. The ranges are constants of the
+// A carried event that was renumbered has one that was left to spare below a later epoch, or above all of a retired campaign.
+// The ranges are constants of the
 // query: joined, they would be looked up for each of a million rows.
 func (a *Account) placed() (condition string, args []any) {
 	c, highest := &a.Campaign, int64(0)
@@ -51,6 +52,10 @@ func (a *Account) placed() (condition string, args []any) {
 		}
 		condition += " OR epoch = ? AND serial BETWEEN ? AND ?"
 		args = append(args, r.Epoch, r.Lo, last)
+	}
+	if c.EpochState == coupon.EpochClosed {
+		condition += " OR epoch <= ? AND serial > ?"
+		args = append(args, c.Epoch, highest)
 	}
 	return "(" + condition + ")", args
 }

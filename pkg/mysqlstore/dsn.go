@@ -35,13 +35,24 @@ const readCommitted = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 // strictMode makes a value that does not fit an error. Without it a database cuts the value to fit.
 const strictMode = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,NO_ENGINE_SUBSTITUTION'"
 
+// patience is how many seconds the server waits.
+var patience = map[string]string{
+	"innodb_lock_wait_timeout": "5", // below readTimeout: the server's answer comes before our own giving up
+	// For the next statement. A host that is gone or stopped leaves its connections open, and with them the locks of a
+	// transaction: for the 8 hours of the default a campaign could not even be fenced.
+	"wait_timeout": "20",
+}
+
+// maxIdle is after how long a connection that nobody uses is closed: before the server does it.
+const maxIdle = 15 * time.Second
+
 // CheckDSN says what is wrong with a DSN, without connecting.
 func CheckDSN(dsn string) error {
 	_, err := configure(dsn)
 	return err
 }
 
-// configure parses dsn and adds what is missing. Time-outs and innodb_lock_wait_timeout that the DSN names are kept.
+// configure parses dsn and adds what is missing. Time-outs that the DSN names are kept, the server's own too.
 func configure(dsn string) (*mysql.Config, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -62,8 +73,10 @@ func configure(dsn string) (*mysql.Config, error) {
 	if config.Params == nil {
 		config.Params = map[string]string{}
 	}
-	if _, ok := config.Params["innodb_lock_wait_timeout"]; !ok {
-		config.Params["innodb_lock_wait_timeout"] = "5" // below readTimeout: the server's answer comes before our own giving up
+	for name, value := range patience {
+		if _, ok := config.Params[name]; !ok {
+			config.Params[name] = value
+		}
 	}
 	config.Params["sql_mode"] = strictMode
 	// The database rounds what does not fit DATETIME(6); cutting instead never puts a time into the future.

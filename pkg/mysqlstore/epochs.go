@@ -95,9 +95,13 @@ func closeEpoch(tx *gorm.DB, row *campaignRow) error {
 }
 
 func (s *Store) retire(tx *gorm.DB, row *campaignRow) error {
-	return tx.Exec(`UPDATE campaigns SET epoch_state = 'closed', epoch_since = UTC_TIMESTAMP(6), version = version + 1,
+	err := tx.Exec(`UPDATE campaigns SET epoch_state = 'closed', epoch_since = UTC_TIMESTAMP(6), version = version + 1,
 		updated_at = ? WHERE id = ? AND epoch = ? AND epoch_state = ?`,
 		s.now(), row.ID, row.Epoch, row.EpochState).Error
+	if err != nil {
+		return err
+	}
+	return s.reviveTaken(tx, row.ID)
 }
 
 // openingRange returns the serials of a new epoch. The carried places lie below lo: each is a serial to spare for a
@@ -183,11 +187,11 @@ func (s *Store) activate(tx *gorm.DB, row *campaignRow, doc coupon.Document) err
 	return s.reviveTaken(tx, row.ID)
 }
 
-// reviveTaken makes the carried events due at once that were parked for another user has their serial: the new epoch left
-// serials to spare for them.
+// reviveTaken makes the carried events due at once whose serial another user has: there are serials to spare for them now.
+// One that is being retried is taken from its holder, who may have been refused before and would park it.
 func (s *Store) reviveTaken(tx *gorm.DB, campaign int64) error {
-	return tx.Exec(`UPDATE failed_events SET status = 'pending', attempts = 0, updated_at = ?,
-		next_attempt_at = LEAST(next_attempt_at, UTC_TIMESTAMP(6))
-		WHERE campaign_id = ? AND carried = 1 AND status = 'parked' AND reason = ?`,
+	return tx.Exec(`UPDATE failed_events SET status = 'pending', attempts = 0, lease_token = NULL, lease_until = NULL,
+		next_attempt_at = LEAST(next_attempt_at, UTC_TIMESTAMP(6)), updated_at = ?
+		WHERE campaign_id = ? AND carried = 1 AND status IN ('leased', 'parked') AND reason = ?`,
 		s.now(), campaign, coupon.ReasonSerialTaken).Error
 }

@@ -311,3 +311,79 @@ func TestActivateEpochMakesTakenSerialsDueAgain(t *testing.T) {
 	b.activated(b.campaign(id))
 	require.Equal(t, 1, scan[int](b, "SELECT COUNT(*) FROM failed_events WHERE status = 'done'"), "a repeat revives nothing")
 }
+
+// What was accepted becomes a row while stock remains, also when the operator has closed the campaign meanwhile.
+func TestTakenSerialsSurviveTheClosing(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []coupon.Mode{coupon.ModeRedis, coupon.ModeSQL} { // of the epoch that is retired
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			const id = "closing"
+			b.doubled(id, 10)
+			if mode == coupon.ModeSQL {
+				b.fenced(id, mode)
+				b.mustExec("UPDATE campaigns SET starts_at = '2000-01-01'")
+				b.direct(id, 2, wish(id, "s", 1))
+				b.mustExec("UPDATE failed_events SET status = 'parked'") // by the retries, say
+			}
+			_, err := b.SetStatus(t.Context(), id, coupon.CampaignClosed)
+			require.NoError(t, err)
+			retired := b.fenced(id, coupon.ModeRedis)
+			require.Equal(t, coupon.EpochClosed, retired.EpochState)
+
+			results := b.retried(id)
+			require.Equal(t, []coupon.Outcome{coupon.OutcomeIssued, coupon.OutcomeIssued}, outcomes(results))
+			last := scan[int64](b, "SELECT MAX(hi_max) FROM campaign_epochs")
+			require.Equal(t, last+2, scan[int64](b, "SELECT MAX(serial) FROM coupons"), "the serials above all epochs'")
+			a := b.account(id)
+			require.Equal(t, []int64{a.Campaign.Issued, 0, 0}, []int64{a.Rows, a.Misplaced, a.Kept})
+			b.mustExec("UPDATE coupons SET epoch = 3 WHERE serial = ?", last+1)
+			require.EqualValues(t, 1, b.account(id).Misplaced)
+		})
+	}
+}
+
+// retried issues all failed events that are due.
+func (b *bundle) retried(id string) []coupon.Result {
+	b.tb.Helper()
+	events, err := b.TakeFailures(b.tb.Context(), "retry", 10, time.Minute)
+	require.NoError(b.tb, err)
+	deliveries := make([]coupon.Delivery, len(events))
+	for i, e := range events {
+		deliveries[i] = coupon.Delivery{Claim: e.Claim, Payload: e.Payload, FailedID: e.ID}
+	}
+	return b.issued(id, deliveries...)
+}
+
+// Not what an event failed of first decides whether the next epoch has a serial for it, but what it failed of last. Nor
+// does it matter where its last retry stands just then.
+func TestTakenSerialsAreRevivedByTheirNewestReason(t *testing.T) {
+	t.Parallel()
+	const id = "newest"
+	for name, parkedBefore := range map[string]bool{"parked before": true, "parked afterwards": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.opened(id, 10)
+			b.issued(id, delivery(claimOf(id, "first", 1, 1, 1)))
+			b.keep(claimOf(id, "second", 1, 1, 1), coupon.FailurePending)
+			result := b.retried(id)[0]
+			require.Equal(t, coupon.ReasonSerialTaken, result.Reason)
+			event := scan[int64](b, "SELECT id FROM failed_events")
+			park := func() {
+				require.NoError(t, b.PostponeFailure(t.Context(), event, "retry", coupon.MaxAttempts, noon, true, result.Err))
+			}
+			if parkedBefore {
+				park()
+			}
+			b.activated(b.fenced(id, coupon.ModeRedis))
+			if !parkedBefore {
+				park()
+			}
+			require.Equal(t, "pending", scan[string](b, "SELECT status FROM failed_events"))
+			require.Zero(t, scan[int](b, "SELECT attempts FROM failed_events"))
+			require.Equal(t, coupon.OutcomeIssued, b.retried(id)[0].Outcome)
+		})
+	}
+}

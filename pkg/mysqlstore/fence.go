@@ -2,6 +2,7 @@ package mysqlstore
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -33,13 +34,40 @@ func (s *Store) WantFence(ctx context.Context, id string) (coupon.Campaign, erro
 }
 
 // BeginFence takes the epochs of refs that are open to fencing (step F1): once it was committed, nothing new of them is
-// confirmed. It returns, in the order given, the refs that are fencing now, those that were before included. All of it is
-// one statement, so one log drained afterwards serves every campaign; a row that is locked for 5 s fails them all
-// (CodeUnavailable), and the call is to be repeated.
+// confirmed. It returns, in the order given, the refs that are fencing now, those that were before included: one log drained
+// afterwards serves all of them. A row that stays locked for 5 s keeps only its own campaign from it, and is to be tried
+// again. CodeUnavailable when nothing is fencing by it.
 func (s *Store) BeginFence(ctx context.Context, refs []coupon.EpochRef) ([]coupon.EpochRef, error) {
 	if len(refs) == 0 {
 		return nil, nil
 	}
+	begun, err := s.beginFence(ctx, refs)
+	if serverError(err) != errLockTimeout {
+		return begun, err
+	}
+	yielding, looking := s.yielding(ctx, refs)
+	if looking != nil || len(yielding) == 0 {
+		return nil, err
+	}
+	return s.beginFence(ctx, yielding)
+}
+
+// yielding returns the refs whose campaigns nobody has locked at this moment.
+func (s *Store) yielding(ctx context.Context, refs []coupon.EpochRef) ([]coupon.EpochRef, error) {
+	slugs := make([]string, len(refs))
+	for i, ref := range refs {
+		slugs[i] = ref.Campaign
+	}
+	var free []string
+	err := s.transaction(ctx, "look for locked campaigns", func(tx *gorm.DB) error {
+		return tx.Raw("SELECT slug FROM campaigns WHERE slug IN ? FOR UPDATE SKIP LOCKED", slugs).Scan(&free).Error
+	})
+	locked := func(ref coupon.EpochRef) bool { return !slices.Contains(free, ref.Campaign) }
+	return slices.DeleteFunc(slices.Clone(refs), locked), err
+}
+
+// beginFence is one statement, and a row that is locked for 5 s fails it.
+func (s *Store) beginFence(ctx context.Context, refs []coupon.EpochRef) ([]coupon.EpochRef, error) {
 	slugs, pairs := make([]any, 0, len(refs)), make([]any, 0, 2*len(refs))
 	for _, ref := range refs {
 		slugs, pairs = append(slugs, ref.Campaign), append(pairs, ref.Campaign, ref.Epoch)

@@ -225,3 +225,28 @@ func TestWatched(t *testing.T) {
 	require.Equal(t, []string{"active", "closed", "closed-fencing", "draft-loading", "fencing", "paused", "sql"}, ids)
 	require.False(t, watched[0].EpochSince.IsZero())
 }
+
+// One row that stays locked must not keep every other campaign from being fenced.
+func TestBeginFenceLeavesOutALockedCampaign(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	refs := make([]coupon.EpochRef, 3)
+	for i, id := range []string{"before", "held", "later"} {
+		b.opened(id, 10)
+		refs[i] = coupon.EpochRef{Campaign: id, Epoch: 1}
+	}
+	_, release := b.heldRow("held")
+	impatient := b.open(b.with("innodb_lock_wait_timeout", "1"))
+
+	begun, err := impatient.BeginFence(t.Context(), refs)
+	require.NoError(t, err)
+	require.Equal(t, []coupon.EpochRef{refs[0], refs[2]}, begun)
+	require.Equal(t, coupon.EpochActive, b.campaign("held").EpochState)
+	_, err = impatient.BeginFence(t.Context(), refs[1:2])
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "it alone is to be tried again")
+
+	release()
+	begun, err = impatient.BeginFence(t.Context(), refs)
+	require.NoError(t, err)
+	require.Equal(t, refs, begun)
+}

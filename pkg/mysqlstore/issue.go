@@ -23,8 +23,8 @@ const MaxIssue = 1000
 //
 // All of it is one transaction under the lock of the campaign's row: rows, places taken, failed events, and the failed
 // events that are done by it. On an error nothing is answered, and either nothing was committed or all of it was (a COMMIT
-// whose answer was lost): run it again, what has a row by then is a duplicate. A parked delivery that came from a failed
-// event (FailedID) leaves that event as it was: the caller postpones it.
+// whose answer was lost): run it again, what has a row by then is a duplicate. Of a failed event (FailedID) whose delivery
+// is parked again only the reason is written: the caller postpones it.
 func (s *Store) Issue(ctx context.Context, campaign string, deliveries []coupon.Delivery) ([]coupon.Result, error) {
 	if len(deliveries) == 0 {
 		return nil, nil
@@ -167,13 +167,14 @@ func (b *batch) takePlaces(rows, serials int) error {
 }
 
 // askForFence asks for the end of the current epoch when one of its serials had two owners, or its serials outnumber the
-// places: its Redis lost state, or the record of what is free is wrong. Not within 2 s of the epoch's opening, so that a
-// conflict seen just then does not end it at once.
+// places: its Redis lost state, or the record of what is free is wrong. A closed campaign's too: only the end of its epoch
+// leaves a serial for who lost one. Not within 2 s of the epoch's opening, so that a conflict seen just then does not end it
+// at once.
 func (b *batch) askForFence(results []coupon.Result) error {
 	for i, r := range results {
 		if b.deliveries[i].Claim.Epoch == b.campaign.Epoch && b.contradicts(r.Reason) {
 			return b.tx.Exec(`UPDATE campaigns SET fence_wanted = epoch WHERE id = ? AND epoch_state = 'active'
-				AND status IN ('active', 'paused') AND epoch_since < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND`, b.campaign.ID).Error
+				AND epoch_since < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND`, b.campaign.ID).Error
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
@@ -117,32 +118,42 @@ func (b *batch) learnOwners(rows []couponRow) (int, error) {
 	return len(owned), b.lookForSpare()
 }
 
-// lookForSpare reads the free serials between the epochs before the current one and its lo: the fence left one for each
-// carried place.
+// lookForSpare reads as many free serials as the batch may need of those that carried events may have.
 func (b *batch) lookForSpare() error {
-	state := b.campaign.EpochState
-	if state != coupon.EpochActive && state != coupon.EpochFencing {
-		return nil
-	}
-	var first int64
-	err := b.tx.Raw(`SELECT COALESCE(MAX(hi_max), 0) + 1 FROM campaign_epochs
-		WHERE campaign_id = ? AND epoch < ? AND opened_at IS NOT NULL`, b.campaign.ID, b.campaign.Epoch).Scan(&first).Error
+	first, last, err := b.spareRange()
 	if err != nil {
 		return err
 	}
 	var used []int64
-	err = b.tx.Raw("SELECT serial FROM coupons WHERE campaign_id = ? AND serial >= ? AND serial < ? ORDER BY serial",
-		b.campaign.ID, first, b.campaign.Lo).Scan(&used).Error
+	err = b.tx.Raw("SELECT serial FROM coupons WHERE campaign_id = ? AND serial >= ? AND serial <= ? ORDER BY serial",
+		b.campaign.ID, first, last).Scan(&used).Error
 	if err != nil {
 		return err
 	}
 	b.facts.Spare = nil
-	for serial := first; serial < b.campaign.Lo && len(b.facts.Spare) < len(b.deliveries); serial++ {
+	for serial := first; serial <= last && len(b.facts.Spare) < len(b.deliveries); serial++ {
 		if _, taken := slices.BinarySearch(used, serial); !taken {
 			b.facts.Spare = append(b.facts.Spare, serial)
 		}
 	}
 	return nil
+}
+
+// spareRange returns the serials that no epoch can give out: those between the epochs before the current one and its lo, of
+// which the fence left one for each carried place, and in a retired campaign all above its epochs'.
+func (b *batch) spareRange() (first, last int64, err error) {
+	newest := b.campaign.Epoch
+	switch b.campaign.EpochState {
+	case coupon.EpochActive, coupon.EpochFencing:
+		newest, last = newest-1, b.campaign.Lo-1
+	case coupon.EpochClosed:
+		last = math.MaxInt64
+	default:
+		return 1, 0, nil
+	}
+	err = b.tx.Raw(`SELECT COALESCE(MAX(hi_max), 0) + 1 FROM campaign_epochs
+		WHERE campaign_id = ? AND epoch <= ? AND opened_at IS NOT NULL`, b.campaign.ID, newest).Scan(&first).Error
+	return first, last, err
 }
 
 // codeEntropy is how many random bytes coupon.NewCode reads; TestNewCodes holds it to that.

@@ -45,8 +45,8 @@ func mayLower(tx *gorm.DB, row *campaignRow, delta int64) error {
 	case row.LimitCount-delta < 1:
 		return badDelta("leaves a limit of at least 1")
 	}
-	var kept int64
-	if err := tx.Raw(countKept+" (f.carried = 1 OR f.epoch = ?) AND f.campaign_id = ?", row.Epoch, row.ID).Scan(&kept).Error; err != nil {
+	kept, err := row.kept(tx)
+	if err != nil {
 		return err
 	}
 	if row.LimitCount-delta < row.Issued+kept || row.Epoch > 0 && row.Hi-delta < row.given() {

@@ -1,6 +1,7 @@
 package mysqlstore
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -186,4 +187,21 @@ func TestLoweringWhileLoading(t *testing.T) {
 	doc, err := b.ActivateEpoch(t.Context(), next.Document())
 	require.NoError(t, err)
 	require.EqualValues(t, 14, doc.Hi)
+}
+
+// Events that were filed after their epoch's end were no promise: they keep no place from being taken.
+func TestLoweringDisregardsWhatWasNoPromise(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const id = "late"
+	b.opened(id, 10)
+	b.keep(claimOf(id, "carried", 1, 1, 1), coupon.FailureParked)
+	b.activated(b.fenced(id, coupon.ModeRedis))
+	for serial := int64(2); serial <= 5; serial++ {
+		b.keep(claimOf(id, fmt.Sprint("late", serial), 1, 1, serial), coupon.FailureParked)
+	}
+	b.keep(claimOf(id, "current", 1, 2, 12), coupon.FailureParked)
+	_, err := b.BeginLowering(t.Context(), id, 9, "", "")
+	require.Equal(t, coupon.CodeLimitBelowClaimed, coupon.CodeOf(err), "two places are kept")
+	require.EqualValues(t, 8, b.lowered(id, 8).Lowering)
 }

@@ -2,6 +2,8 @@ package mysqlstore
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +19,15 @@ func (s *Store) settle(tx *gorm.DB, campaign int64, deliveries []coupon.Delivery
 	now := s.now()
 	var kept []failedRow
 	var done, gone []int64
+	again := map[coupon.FailureReason][]int64{}
 	for i, result := range results {
 		d := &deliveries[i]
 		switch {
 		case d.FailedID == 0 && (result.Outcome == coupon.OutcomeParked || result.Outcome == coupon.OutcomeDead):
 			kept = append(kept, keep(campaign, d, result, now))
-		case d.FailedID == 0 || result.Outcome == coupon.OutcomeParked:
+		case d.FailedID == 0:
+		case result.Outcome == coupon.OutcomeParked:
+			again[result.Reason] = append(again[result.Reason], d.FailedID)
 		case result.Outcome == coupon.OutcomeDead:
 			gone = append(gone, d.FailedID)
 		default:
@@ -30,6 +35,9 @@ func (s *Store) settle(tx *gorm.DB, campaign int64, deliveries []coupon.Delivery
 		}
 	}
 	if err := insertFailures(tx, kept); err != nil {
+		return err
+	}
+	if err := renameFailures(tx, again, now); err != nil {
 		return err
 	}
 	if err := endFailures(tx, done, now); err != nil {
@@ -55,6 +63,18 @@ func deadKey(d *coupon.Delivery) string {
 		return d.Position
 	}
 	return "dead:" + d.Claim.EventKey()
+}
+
+// renameFailures writes why retried failed events did not become rows this time: reviveTaken goes by the newest reason.
+func renameFailures(tx *gorm.DB, again map[coupon.FailureReason][]int64, now time.Time) error {
+	for _, reason := range slices.Sorted(maps.Keys(again)) {
+		err := tx.Exec("UPDATE failed_events SET reason = ?, updated_at = ? WHERE id IN ? AND status IN "+liveFailure,
+			reason, now, again[reason]).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func endFailures(tx *gorm.DB, ids []int64, now time.Time) error {

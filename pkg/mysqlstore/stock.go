@@ -9,9 +9,9 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// RaiseLimit adds delta places to a campaign's limit and returns it. The servers see the new hi with their next view of
-// the record; Redis may give the places out once RaiseWanted has told it. In mode sql they are free at once. Running it
-// again after an unknown result raises again: whoever repeats must know that the first did not happen.
+// RaiseLimit adds delta places to a campaign's limit and returns it. Those that failed events hold above the limit come
+// first, and hi rises by the rest. The servers see the new hi with their next view of the record; Redis may give the places
+// out once RaiseWanted has told it. In mode sql they are free at once. Running it again after an unknown result raises again: whoever repeats must know that the first did not happen.
 //
 // CodeInvalidTransition for a closed campaign.
 func (s *Store) RaiseLimit(ctx context.Context, id string, delta int64, reason, actor string) (coupon.Campaign, error) {
@@ -19,8 +19,10 @@ func (s *Store) RaiseLimit(ctx context.Context, id string, delta int64, reason, 
 		if row.LimitCount+delta > highestLimit {
 			return badDelta(fmt.Sprintf("leaves the limit at most %d", int64(highestLimit)))
 		}
+		if err := row.addStock(tx, delta); err != nil {
+			return err
+		}
 		row.LimitCount += delta
-		row.addStock(delta)
 		if err := s.enter(tx, row, ledgerEntry{coupon.AdjustmentRaise, delta, nil, reason, actor}); err != nil {
 			return err
 		}
@@ -31,16 +33,31 @@ func (s *Store) RaiseLimit(ctx context.Context, id string, delta int64, reason, 
 // highestLimit keeps every serial a whole number of Lua, whose numbers are doubles.
 const highestLimit = 1 << 50
 
-// addStock makes n more serials expected. Redis learns of them later (RaiseWanted); in mode sql nobody needs to be told.
-func (r *campaignRow) addStock(n int64) {
-	if r.Epoch == 0 {
-		return // the first epoch starts with the limit there is then
+// addStock makes serials expected for n more places, in a row whose limit and places taken are still those from before. Places
+// that are kept above the limit are owed, and are not sold: there is one for each promise that lost its serial to another
+// user. Redis learns of the serials later (RaiseWanted); in mode sql nobody needs to be told.
+func (r *campaignRow) addStock(tx *gorm.DB, n int64) error {
+	if r.Epoch == 0 || r.EpochState == coupon.EpochClosed {
+		return nil // the first epoch starts with the limit there is then, and after the last nothing is sold
 	}
-	r.Hi += n
+	kept, err := r.kept(tx)
+	if err != nil {
+		return err
+	}
+	owed := max(0, r.Issued+kept-r.LimitCount)
+	free := max(0, n-owed)
+	r.Hi += free
 	if r.Mode == coupon.ModeSQL {
-		r.HiWanted += n
+		r.HiWanted += free
 		r.Version++
 	}
+	return nil
+}
+
+// kept counts the places that the campaign's failed events keep: those of its epoch and those that were carried over.
+func (r *campaignRow) kept(tx *gorm.DB) (kept int64, err error) {
+	err = tx.Raw(countKept+" (f.carried = 1 OR f.epoch = ?) AND f.campaign_id = ?", r.Epoch, r.ID).Scan(&kept).Error
+	return kept, err
 }
 
 // adjust is a change of the limit of a campaign that is not closed.

@@ -1,6 +1,7 @@
 package mysqlstore
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -229,4 +230,82 @@ func TestUpdateCampaign(t *testing.T) {
 	stored, err = b.Campaign(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, want, stored)
+}
+
+// doubled opens a campaign two of whose serials were given to two users each: two rows, and two promises that keep places.
+func (b *bundle) doubled(id string, limit int64) {
+	b.tb.Helper()
+	b.opened(id, limit)
+	for serial := int64(1); serial <= 2; serial++ {
+		for _, who := range []string{"first", "second"} {
+			b.issued(id, delivery(claimOf(id, fmt.Sprint(who, serial), 1, 1, serial)))
+		}
+	}
+	require.EqualValues(b.tb, 2, b.totals(id).Live())
+}
+
+// Places that failed events keep above the limit are owed: what is raised, or returned, is theirs first.
+func TestNewPlacesAreOwedFirst(t *testing.T) {
+	t.Parallel()
+	raise := func(delta int64) func(b *bundle) {
+		return func(b *bundle) {
+			_, err := b.RaiseLimit(b.tb.Context(), "owed", delta, "", "")
+			require.NoError(b.tb, err)
+		}
+	}
+	give := func(b *bundle) {
+		b.mustExec("UPDATE campaigns SET restock_on_cancel = 1")
+		b.cancelled("owed", "first1")
+	}
+	for name, c := range map[string]struct {
+		moves []func(b *bundle)
+		free  int64
+	}{
+		"raise by what is owed":    {[]func(b *bundle){raise(2)}, 0},
+		"raise by more":            {[]func(b *bundle){raise(5)}, 3},
+		"raise in steps":           {[]func(b *bundle){raise(1), raise(1), raise(1)}, 1},
+		"return":                   {[]func(b *bundle){give}, 0},
+		"return, when all is paid": {[]func(b *bundle){raise(2), give}, 1},
+	} {
+		for _, mode := range []coupon.Mode{coupon.ModeRedis, coupon.ModeSQL} {
+			t.Run(name+" "+string(mode), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				b.doubled("owed", 2)
+				before := b.fenced("owed", mode)
+				if mode == coupon.ModeRedis {
+					b.activated(before)
+				}
+				for _, move := range c.moves {
+					move(b)
+				}
+				after := b.campaign("owed")
+				require.Equal(t, c.free, after.Hi-(after.Lo-1))
+				require.Equal(t, max(after.Limit, after.Issued+2), after.Issued+2+c.free, "every place is taken, kept or for sale")
+				require.Equal(t, max(before.Hi, after.Hi), b.hiMax("owed"))
+				wanted := before.HiWanted // Redis is told later
+				if mode == coupon.ModeSQL {
+					wanted = after.Hi
+				}
+				require.Equal(t, wanted, after.HiWanted)
+			})
+		}
+	}
+}
+
+// Nothing is sold of a retired campaign: what is given back to it raises no serial.
+func TestReturnToARetiredCampaign(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const id = "over"
+	b.opened(id, 10)
+	b.mustExec("UPDATE campaigns SET restock_on_cancel = 1")
+	b.issued(id, delivery(claimOf(id, "a", 1, 1, 1)))
+	_, err := b.SetStatus(t.Context(), id, coupon.CampaignClosed)
+	require.NoError(t, err)
+	b.fenced(id, coupon.ModeRedis)
+	_, campaign := b.cancelled(id, "a")
+	require.Zero(t, campaign.Issued)
+	require.Equal(t, stockOf{10, 10, 10, 0}, numbers(campaign))
+	require.EqualValues(t, 10, b.hiMax(id))
 }

@@ -53,7 +53,7 @@ func Open(dsn string, opts Options) (*Store, error) {
 	pool.SetMaxOpenConns(opts.MaxConns)
 	pool.SetMaxIdleConns(opts.MaxConns)
 	pool.SetConnMaxLifetime(3 * time.Minute)
-	pool.SetConnMaxIdleTime(time.Minute)
+	pool.SetConnMaxIdleTime(maxIdle)
 
 	dialector := mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true, DisableWithReturning: true})
 	db, err := gorm.Open(dialector, &gorm.Config{

@@ -51,12 +51,13 @@ func TestOpenRefusesContradictions(t *testing.T) {
 
 func TestOpenKeepsWhatFits(t *testing.T) {
 	t.Parallel()
-	config, err := configure("root:p/w?@tcp(h:1)/coupon?parseTime=true&loc=UTC&readTimeout=3s&innodb_lock_wait_timeout=1&charset=utf8mb4")
+	config, err := configure("root:p/w?@tcp(h:1)/coupon?parseTime=true&loc=UTC&readTimeout=3s&innodb_lock_wait_timeout=1&wait_timeout=60&charset=utf8mb4")
 	require.NoError(t, err)
 	require.Equal(t, "p/w?", config.Passwd)
 	require.Equal(t, 3*time.Second, config.ReadTimeout)
 	require.Equal(t, 10*time.Second, config.WriteTimeout)
 	require.Equal(t, "1", config.Params["innodb_lock_wait_timeout"])
+	require.Equal(t, "60", config.Params["wait_timeout"])
 	require.True(t, config.RejectReadOnly)
 	require.True(t, config.InterpolateParams)
 	require.False(t, config.ClientFoundRows)
@@ -73,6 +74,8 @@ func TestConnections(t *testing.T) {
 	require.Equal(t, "READ-COMMITTED", scan[string](b, "SELECT "+isolation))
 	require.Contains(t, scan[string](b, "SELECT @@sql_mode"), "STRICT_ALL_TABLES")
 	require.Equal(t, "5", scan[string](b, "SELECT @@innodb_lock_wait_timeout"))
+	require.Equal(t, "20", scan[string](b, "SELECT @@SESSION.wait_timeout"))
+	require.Less(t, maxIdle, 20*time.Second, "an idle connection is closed by us, not by the server")
 	weak, err := b.Weaknesses(t.Context())
 	require.NoError(t, err)
 	want := scan[int](b, "SELECT IF(@@GLOBAL.innodb_flush_log_at_trx_commit = 1, 0, 1) + IF(@@GLOBAL.log_bin AND @@GLOBAL.sync_binlog <> 1, 1, 0)")

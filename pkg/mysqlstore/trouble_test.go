@@ -229,3 +229,20 @@ func TestIssueRetryOvertakenByFence(t *testing.T) {
 	require.NoError(t, fence.Commit())
 	require.Equal(t, []coupon.Outcome{coupon.OutcomeIssued, coupon.OutcomeStale}, outcomes(<-results))
 }
+
+// A host that loses its power, or is stopped, in the middle of a transaction leaves its connection open, and the lock of the
+// campaign's row with it: for as long as the server waits for its next statement.
+func TestASilentHolderLosesTheRow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.opened("silent", 10)
+	gone, err := b.open(b.with("wait_timeout", "1")).DB().Begin()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = gone.Rollback() })
+	_, err = gone.Exec("SELECT id FROM campaigns WHERE slug = 'silent' FOR UPDATE")
+	require.NoError(t, err)
+
+	b.issued("silent", delivery(claimOf("silent", "a", 1, 1, 1)))
+
+	require.Error(t, gone.Commit())
+}
