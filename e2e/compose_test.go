@@ -82,8 +82,7 @@ func requireProgram(t *testing.T, name string, service composeService) {
 	}
 	help, _ := program(t, binary, nil, "--help")
 	for variable := range service.Environment {
-		known := regexp.MustCompile(`(?m)^\s*` + variable + `\s`).MatchString(help)
-		require.True(t, known || sharedByAll(variable), "%s: %s does not know %s", name, binary, variable)
+		require.Regexp(t, `(?m)^\s*`+variable+`\s`, help, "%s: %s does not know %s", name, binary, variable)
 	}
 	if binary == "batch" {
 		require.NotEmpty(t, service.Command)
@@ -91,7 +90,3 @@ func requireProgram(t *testing.T, name string, service composeService) {
 		require.Zero(t, code, "batch %s", strings.Join(service.Command, " "))
 	}
 }
-
-// sharedByAll reports whether every program may be told it, though not each has a use for it: the stores' addresses are
-// set in one place.
-func sharedByAll(variable string) bool { return variable == "REDIS_URL" }

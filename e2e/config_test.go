@@ -63,7 +63,7 @@ var contracted = map[string][]string{
 		"APP_ENV", "OTEL_EXPORTER_OTLP_ENDPOINT",
 	},
 	"consumer": {
-		"KAFKA_BROKERS", "KAFKA_TLS", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE", "MYSQL_DSN",
+		"REDIS_URL", "KAFKA_BROKERS", "KAFKA_TLS", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD_FILE", "MYSQL_DSN",
 		"ADMIN_ADDR", "PPROF", "KAFKA_GROUP", "ISSUE_BATCH", "ISSUE_RATE", "ALLOW_WEAK_STORES", "LOG_LEVEL", "LOG_FORMAT",
 		"APP_ENV", "OTEL_EXPORTER_OTLP_ENDPOINT",
 	},
@@ -95,15 +95,15 @@ func TestBadConfiguration(t *testing.T) {
 	t.Parallel()
 	everywhere := []string{
 		"APP_ENV=staging", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "ALLOW_WEAK_STORES=perhaps", "OTEL_EXPORTER_OTLP_ENDPOINT=nowhere",
-		"KAFKA_BROKERS=no-port", "KAFKA_TLS=maybe", "KAFKA_SASL_USERNAME=lonely", "MYSQL_DSN=:::",
+		"REDIS_URL=http://127.0.0.1", "KAFKA_BROKERS=no-port", "KAFKA_TLS=maybe", "KAFKA_SASL_USERNAME=lonely", "MYSQL_DSN=:::",
 	}
 	own := map[string][]string{
 		"api-server": {
-			"REDIS_URL=http://127.0.0.1", "HTTP_ADDR=8080", "ADMIN_ADDR=here:there", "PPROF=2", "AUTH_MODE=maybe", "JWT_HMAC_SECRET=short",
+			"HTTP_ADDR=8080", "ADMIN_ADDR=here:there", "PPROF=2", "AUTH_MODE=maybe", "JWT_HMAC_SECRET=short",
 			"APPLY_QUEUE=0", "APPLY_BATCH=257", "PUBLISH_IN_FLIGHT=many",
 		},
 		"consumer": {"ADMIN_ADDR=8082", "PPROF=x", "AUTH_MODE=maybe", "ISSUE_BATCH=0", "ISSUE_RATE=-1"},
-		"batch":    {"REDIS_URL=http://127.0.0.1", "KAFKA_REPLICATION_FACTOR=0"},
+		"batch":    {"KAFKA_REPLICATION_FACTOR=0"},
 	}
 	for name, mistakes := range own {
 		mistakes = append(mistakes, everywhere...)

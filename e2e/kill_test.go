@@ -15,6 +15,7 @@ const orderly = 30 * time.Second
 
 // TestKillConsumerMidDrop kills the only consumer in the middle of a transaction, and starts it again.
 func TestKillConsumerMidDrop(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const limit, people = 500, 1500
 	s := newSite(t, programs(t), sharedStores(t))
 	server := s.apiServer()
@@ -98,9 +99,9 @@ func TestSIGTERMMidDrop(t *testing.T) {
 func (s *site) requireAllServed(campaign string, limit int, journal *drop.Journal) {
 	s.tb.Helper()
 	s.rest(campaign, limit)
+	s.verdict(campaign, journal)
 	promised, _ := journal.Promises()
 	require.EqualValues(s.tb, limit, promised, "everybody who has a row was told so")
 	require.Len(s.tb, s.owners(campaign), limit)
-	s.verdict(campaign, journal)
 	s.batch("reconcile", "--wait", "30s")
 }

@@ -48,6 +48,70 @@ func TestRetryFailed(t *testing.T) {
 	s.batch("reconcile", "--wait", "30s")
 }
 
+// TestFailedEventsAtAFenceBecomeRows rebuilds a campaign whose claims are all failed events. Their places are kept, their
+// users are told that it takes longer, and once they are retried each has a row with the serial it had from the first.
+func TestFailedEventsAtAFenceBecomeRows(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	const limit, people, failed = 80, 100, 40
+	s := newSite(t, programs(t), sharedStores(t))
+	server := s.apiServer()
+	campaign := s.campaign(limit, 1, server)
+	journal := s.journal()
+	crowd := s.crowd(journal, campaign, 8, server)
+	users := drop.Users(people)
+	apply := func(users []string) { require.NoError(t, crowd.Run(t.Context(), drop.Plan(users, len(users), 22))) }
+
+	apply(users[:failed])
+	s.settle(crowd, journal)
+	lock := s.lock(campaign)
+	s.consumer()
+	await(t, "the failed events", func() bool { return s.exhausted(campaign) == failed })
+	require.NoError(t, lock.Rollback())
+	s.park(campaign, failed/2)
+
+	s.batch("rebuild", campaign)
+	require.Equal(t, failed, s.number(`SELECT COUNT(*) FROM failed_events WHERE carried = 1`))
+	before := len(journal.Answers())
+	apply(users[:failed])
+	for _, answer := range journal.Answers()[before:] {
+		require.False(t, answer.Binding(), "%+v", answer)
+		require.Zero(t, answer.Serial, "%+v", answer)
+	}
+	apply(users[failed:])
+	await(t, "all that is left is sold", func() bool { return s.rows(campaign) == limit-failed })
+
+	require.Contains(t, s.batch("retry-failed"), fmt.Sprintf("issued %d", failed/2))
+	s.unpark(campaign, failed/2)
+	require.Contains(t, s.batch("retry-failed"), fmt.Sprintf("issued %d", failed/2))
+	s.settle(crowd, journal)
+	s.requireAllServed(campaign, limit, journal)
+	require.Equal(t, failed, s.number(`SELECT COUNT(*) FROM coupons WHERE serial <= ?`, failed), "with the serials of the first epoch")
+}
+
+// park gives up the retries of some live failed events, as the twelfth one that fails does.
+func (s *site) park(campaign string, count int) {
+	s.tb.Helper()
+	s.exec(count, `UPDATE failed_events SET status = 'parked', attempts = 12 WHERE status = 'pending'
+		AND campaign_id = (SELECT id FROM campaigns WHERE slug = ?) ORDER BY id LIMIT ?`, campaign, count)
+}
+
+// unpark makes so many parked events due, as an operator does.
+func (s *site) unpark(campaign string, count int) {
+	s.tb.Helper()
+	s.exec(count, `UPDATE failed_events SET status = 'pending', attempts = 0, next_attempt_at = UTC_TIMESTAMP(6)
+		WHERE status = 'parked' AND campaign_id = (SELECT id FROM campaigns WHERE slug = ?)`, campaign)
+}
+
+// exec changes so many rows of the database by hand.
+func (s *site) exec(rows int, statement string, args ...any) {
+	s.tb.Helper()
+	result, err := s.db.ExecContext(s.tb.Context(), statement, args...)
+	require.NoError(s.tb, err)
+	changed, err := result.RowsAffected()
+	require.NoError(s.tb, err)
+	require.EqualValues(s.tb, rows, changed)
+}
+
 // lock holds the campaign's row until the transaction ends.
 func (s *site) lock(campaign string) *sql.Tx {
 	s.tb.Helper()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seonchak/seonchak/pkg/testenv"
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
@@ -73,6 +74,15 @@ func (p *privateStore) script(args ...string) string {
 	output, err := cmd.Output()
 	require.NoError(p.tb, err, "services.sh %s: %s", strings.Join(args, " "), complaints.String())
 	return string(output)
+}
+
+// privateRedis starts a Redis of this test alone, free to be killed; what it held is gone when it is started again.
+func privateRedis(tb testing.TB) (*testenv.RedisServer, procs.Stores) {
+	tb.Helper()
+	stores := sharedStores(tb)
+	redis := testenv.PrivateRedis(tb)
+	stores.Redis = redis.URL
+	return redis, stores
 }
 
 // road is how a proxy treats its connections.

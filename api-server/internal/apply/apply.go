@@ -99,6 +99,7 @@ func NewService(view *View, stock stock, publisher publisher, record record, lim
 // Apply claims (campaign, user, n) and returns what may truthfully be said of it; a repeat returns the same claim. The
 // error is a *coupon.Error, or ctx's when the caller left. A grant goes on to its end even when the caller leaves.
 func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
+	arrived := time.Now()
 	failpoint.Hit(failpoint.RequestRead)
 	campaign, err := s.view.Find(ctx, key.Campaign)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
 	if err := s.inFlight.enter(); err != nil {
 		return Answer{}, err
 	}
-	t := &ticket{key: key, lane: s.lane(campaign), arrived: time.Now(), answer: make(chan result, 1)}
+	t := &ticket{key: key, lane: s.lane(campaign), arrived: arrived, answer: make(chan result, 1)}
 	t.lane.claims.add(t)
 	select {
 	case r := <-t.answer:

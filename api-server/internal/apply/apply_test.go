@@ -3,7 +3,6 @@ package apply
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -138,68 +137,6 @@ func TestWhatTheViewRefusesCostsNoRoundTrip(t *testing.T) {
 	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { return nil, errors.New("asked") }
 	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: campaignID, User: "u", N: 3})
 	require.Equal(t, coupon.CodePerUserLimit, coupon.CodeOf(err))
-}
-
-func TestOnlyTheRecordSaysThatThereIsNoCampaign(t *testing.T) {
-	t.Parallel()
-	other := coupon.Key{Campaign: "other", User: "u", N: 1}
-	opened := coupon.Campaign{ID: "other", Epoch: 1, PerUserLimit: 1, Status: coupon.CampaignClosed}
-	never := opened
-	never.Epoch = 0
-	draft := never
-	draft.Status = coupon.CampaignDraft
-	cases := []struct {
-		name     string
-		campaign coupon.Campaign
-		err      error
-		code     coupon.Code
-	}{
-		{"none", coupon.Campaign{}, errCampaignNotFound, coupon.CodeCampaignNotFound},
-		{"a draft", draft, nil, coupon.CodeCampaignNotFound},
-		{"closed before it was opened", never, nil, coupon.CodeCampaignEnded},
-		{"closed long ago: its holders are answered", opened, nil, ""},
-		{"no answer", coupon.Campaign{}, errors.New("away"), coupon.CodeUnavailable},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			asked := 0
-			b.find = func(string) (coupon.Campaign, error) { asked++; return c.campaign, c.err }
-			for range 3 {
-				_, err := b.service.Apply(t.Context(), other)
-				require.Equal(t, c.code, coupon.CodeOf(err))
-			}
-			if c.code != coupon.CodeUnavailable {
-				require.Equal(t, 1, asked, "the answer is kept for a moment")
-			}
-		})
-	}
-}
-
-func TestInventedCampaignsDoNotEatTheDatabase(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	asking, release := make(chan struct{}), make(chan struct{})
-	b.find = func(string) (coupon.Campaign, error) {
-		asking <- struct{}{}
-		<-release
-		return coupon.Campaign{}, errCampaignNotFound
-	}
-	var wg sync.WaitGroup
-	for i := range missesAsking {
-		wg.Go(func() {
-			_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: fmt.Sprint("x-", i), User: "u", N: 1})
-			if coupon.CodeOf(err) != coupon.CodeCampaignNotFound {
-				t.Error(err)
-			}
-		})
-		<-asking
-	}
-	_, err := b.service.Apply(t.Context(), coupon.Key{Campaign: "one-more", User: "u", N: 1})
-	require.Equal(t, coupon.CodeOverloaded, coupon.CodeOf(err))
-	close(release)
-	wg.Wait()
 }
 
 func TestAPanicInAStageIsKeptToItsBatch(t *testing.T) {
@@ -393,61 +330,4 @@ func TestManyCallersEachGetOneClaim(t *testing.T) {
 		seen[s] = true
 	}
 	require.Len(t, b.forgotten, callers)
-}
-
-func TestClaimIsToldAsItStands(t *testing.T) {
-	t.Parallel()
-	down := errors.New("away")
-	row := coupon.Coupon{Claim: coupon.Claim{Key: key("u"), Serial: 7}, Code: "X"}
-	held := granted(key("u"), 7)
-	held.Verdict = coupon.Held
-	acked := held
-	acked.Mark = coupon.MarkAcked
-	holds := func(d coupon.Decision) func(coupon.Key) (coupon.Decision, error) {
-		return func(coupon.Key) (coupon.Decision, error) { return d, nil }
-	}
-	cases := []struct {
-		name   string
-		change func(b *bench)
-		status coupon.ClaimStatus
-		code   coupon.Code
-	}{
-		{"nothing known", func(*bench) {}, "", coupon.CodeClaimNotFound},
-		{"a row", func(b *bench) { b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil } }, coupon.StatusIssued, ""},
-		{"reserved", func(b *bench) { b.held = holds(held) }, coupon.StatusPending, ""},
-		{"acked", func(b *bench) { b.held = holds(acked) }, coupon.StatusAccepted, ""},
-		{"acked, epoch closed", func(b *bench) {
-			b.held = holds(acked)
-			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
-		}, coupon.StatusPending, ""},
-		{"waiting for batch", func(b *bench) {
-			b.held = holds(acked)
-			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailurePending, true, nil }
-		}, coupon.StatusPending, ""},
-		{"parked", func(b *bench) {
-			b.held = holds(acked)
-			b.failure = func(coupon.Key) (coupon.FailureStatus, bool, error) { return coupon.FailureParked, true, nil }
-		}, coupon.StatusFailed, ""},
-		{"database away, held", func(b *bench) {
-			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, down }
-			b.held = holds(acked)
-		}, coupon.StatusPending, ""},
-		{"database away, not held", func(b *bench) {
-			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return coupon.Coupon{}, false, down }
-		}, "", coupon.CodeUnavailable},
-		{"Redis lost its state", func(b *bench) { b.held = holds(coupon.Decision{Verdict: coupon.Broken}) }, "", coupon.CodeUnavailable},
-		{"Redis away", func(b *bench) {
-			b.held = func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, down }
-		}, "", coupon.CodeUnavailable},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			c.change(b)
-			answer, err := b.service.Claim(t.Context(), key("u"))
-			require.Equal(t, c.code, coupon.CodeOf(err))
-			require.Equal(t, c.status, answer.Status)
-		})
-	}
 }

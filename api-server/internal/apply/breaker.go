@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -84,14 +86,19 @@ func (b *logBreaker) set(open bool) {
 	b.logger.Info("the log acknowledges again")
 }
 
-// databaseBreaker keeps answers from waiting for a database that does not answer. It opens when a call fails, and is
-// closed by the next view of the campaigns that is asked for after that, and read.
+// databaseBreaker keeps answers from waiting for a database that does not answer. It opens when a call gets no answer, and
+// is closed by the next view of the campaigns that is asked for after that, and read.
 type databaseBreaker struct {
 	view     *View
 	failedAt atomic.Pointer[time.Time]
 }
 
-func (b *databaseBreaker) failed() {
+// failed takes in the error of a call. A database that answers, be it with an error, is not away: what it cannot do for one
+// campaign must not keep the others' answers from being confirmed.
+func (b *databaseBreaker) failed(err error) {
+	if coupon.CodeOf(err) != coupon.CodeUnavailable && !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
 	now := time.Now()
 	b.failedAt.Store(&now)
 	b.view.Reload()

@@ -35,13 +35,23 @@ func (s *Service) claim(l *lane, campaign *coupon.Campaign, waiting []*ticket) {
 	failpoint.Hit(failpoint.ScriptReplied)
 	if err != nil {
 		// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
-		l.silentAt = time.Now()
-		s.refuseAll(waiting, coupon.Unavailable("claim", err))
+		s.claimFailed(l, campaign, waiting, coupon.Unavailable("claim", err))
 		return
 	}
 	for i, t := range waiting {
 		s.decide(t, decisions[i], campaign)
 	}
+}
+
+// claimFailed answers those who were not heard. A closed campaign grants nothing any more, so a row or a live failed event
+// says all that Redis could say.
+func (s *Service) claimFailed(l *lane, campaign *coupon.Campaign, waiting []*ticket, err error) {
+	if campaign.Status == coupon.CampaignClosed {
+		s.answerHolders(l, waiting, err)
+		return
+	}
+	l.silentAt = time.Now()
+	s.refuseAll(waiting, err)
 }
 
 func (s *Service) decide(t *ticket, d coupon.Decision, campaign *coupon.Campaign) {

@@ -44,10 +44,8 @@ func (s *Service) claimsOf(ctx context.Context, campaign string, wanted func(*co
 	if err != nil || c.Epoch == 0 {
 		return nil, err
 	}
-	r := &reading{keys: wanted(c), recorded: errNotReady}
-	if !s.database.away() {
-		r.known, r.recorded = s.recorded(ctx, campaign, r.keys)
-	}
+	r := &reading{keys: wanted(c)}
+	r.known, r.recorded = s.askRecord(ctx, campaign, r.keys)
 	if r.recorded == nil && r.allIssued() {
 		return r.answers(), nil
 	}
@@ -65,6 +63,9 @@ type reading struct {
 }
 
 func (r *reading) allIssued() bool { return len(r.known.rows) == len(r.keys) }
+
+// allKnown reports whether MySQL knows each of the claims, as a row or as a live failed event.
+func (r *reading) allKnown() bool { return r.recorded == nil && len(r.answers()) == len(r.keys) }
 
 // answers tells the claims that MySQL knows.
 func (r *reading) answers() []Answer {
@@ -94,6 +95,9 @@ func (s *Service) readRecord(ctx context.Context, c *coupon.Campaign, r *reading
 // that it holds is pending, and nothing is said of any other.
 func (s *Service) readStock(ctx context.Context, c *coupon.Campaign, r *reading) ([]Answer, error) {
 	decisions, err := s.stock.Held(ctx, c.ID, c.Epoch, r.keys)
+	if err != nil && r.allKnown() {
+		return r.answers(), nil
+	}
 	if err != nil {
 		return nil, coupon.Unavailable("read claims", err)
 	}
@@ -136,8 +140,13 @@ func heldStatus(d coupon.Decision, standing coupon.Standing) coupon.ClaimStatus 
 // standing reads where the campaign's epoch stands. The error is unavailable when it is not the view's: what has been read
 // until now was asked of the wrong store, or of the wrong keys.
 func (s *Service) standing(ctx context.Context, c *coupon.Campaign) (coupon.Standing, error) {
-	standings, err := s.record.Standings(ctx, []string{c.ID})
+	bounded, cancel := context.WithTimeout(ctx, lookUpDeadline)
+	defer cancel()
+	standings, err := s.record.Standings(bounded, []string{c.ID})
 	if err != nil {
+		if ctx.Err() == nil {
+			s.database.failed(err)
+		}
 		return coupon.Standing{}, coupon.Unavailable("read claims", err)
 	}
 	if standings[c.ID].Epoch != c.Epoch {

@@ -31,7 +31,7 @@ func (s *Service) confirm(batch []*ticket) {
 	s.metrics.confirmSeconds.Observe(time.Since(start).Seconds())
 	failpoint.Hit(failpoint.Confirmed)
 	if err != nil {
-		s.database.failed()
+		s.database.failed(err)
 		s.finishAll(due, coupon.StatusPending)
 		return
 	}

@@ -104,7 +104,7 @@ func (s *Service) settle(ref coupon.EpochRef, claims []coupon.Claim, deadline ti
 	defer cancel()
 	settled, err := s.record.Direct(ctx, ref.Campaign, ref.Epoch, claims)
 	if err != nil {
-		s.database.failed()
+		s.database.failed(err)
 		return nil, err
 	}
 	for _, one := range settled {

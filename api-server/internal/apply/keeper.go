@@ -57,7 +57,7 @@ type Keeper struct {
 
 // looked is what the last look found.
 type looked struct {
-	levels map[string]coupon.Level
+	levels map[coupon.EpochRef]coupon.Level
 	due    []coupon.EpochRef // those with pending claims
 }
 
@@ -71,9 +71,9 @@ func NewKeeper(view *View, stock keptStock, record keptRecord, outbox sweeper, m
 	return k
 }
 
-// Level returns the level of a campaign as last seen; Known is false when the store that hands out its serials could not
-// tell.
-func (k *Keeper) Level(campaign string) coupon.Level { return k.current.Load().levels[campaign] }
+// Level returns the level of a campaign's epoch as last seen; Known is false when the store that hands out its serials
+// could not tell, or the last look was at another epoch.
+func (k *Keeper) Level(ref coupon.EpochRef) coupon.Level { return k.current.Load().levels[ref] }
 
 // Run keeps until ctx ends. Looks and sweeps do not wait for each other: a log that is away must not keep a document from
 // Redis. A sweep cut short leaves its claims leased for a moment; another server takes them then.
@@ -141,9 +141,9 @@ func (k *Keeper) look(ctx context.Context, campaigns []*coupon.Campaign) ([]coup
 }
 
 func (k *Keeper) remember(campaigns []*coupon.Campaign, found []coupon.Level) {
-	next := &looked{levels: make(map[string]coupon.Level, len(campaigns))}
+	next := &looked{levels: make(map[coupon.EpochRef]coupon.Level, len(campaigns))}
 	for i, c := range campaigns {
-		next.levels[c.ID] = found[i]
+		next.levels[c.Ref()] = found[i]
 		if found[i].Pending > 0 {
 			next.due = append(next.due, c.Ref())
 		}

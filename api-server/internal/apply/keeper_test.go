@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,6 +96,10 @@ func opened(id string) coupon.Campaign {
 	}
 }
 
+func ref(campaign string, epoch int64) coupon.EpochRef {
+	return coupon.EpochRef{Campaign: campaign, Epoch: epoch}
+}
+
 func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -121,8 +128,9 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	keeper.Once(t.Context(), now)
 	require.Equal(t, []string{"behind"}, k.pushed, "nothing is said to a later epoch, nor to one that is fenced")
 	require.Empty(t, k.opened, "not every server knows the epoch")
-	require.Equal(t, int64(7), keeper.Level("behind").Last)
-	require.Equal(t, coupon.Level{Known: true, Last: 7, Epoch: 3, Version: 5}, keeper.Level("in-sql"))
+	require.Equal(t, int64(7), keeper.Level(ref("behind", 3)).Last)
+	require.Zero(t, keeper.Level(ref("behind", 4)), "that epoch was not looked at")
+	require.Equal(t, coupon.Level{Known: true, Last: 7, Epoch: 3, Version: 5}, keeper.Level(ref("in-sql", 3)))
 
 	keeper.Sweep(t.Context())
 	require.Equal(t, []string{"due", "fresh"}, k.swept, "whether they are due is for Redis' clock to say")
@@ -134,8 +142,8 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 
 	k.levels, k.failure = nil, errors.New("away")
 	keeper.Once(t.Context(), now)
-	require.False(t, keeper.Level("behind").Known, "an old level is not shown as today's")
-	require.True(t, keeper.Level("in-sql").Known)
+	require.False(t, keeper.Level(ref("behind", 3)).Known, "an old level is not shown as today's")
+	require.True(t, keeper.Level(ref("in-sql", 3)).Known)
 }
 
 func TestAnEpochSettlesAnewWhenItIsAnother(t *testing.T) {
@@ -168,13 +176,18 @@ func TestARaiseWaitsUntilEveryServerKnowsIt(t *testing.T) {
 	require.Equal(t, []string{"a"}, k.pushed, "Redis is told at once")
 
 	k.see(t, keeper, at(3500*time.Millisecond), func(c *coupon.Campaign) { c.HiWanted, c.Version = 120, 6 })
-	keeper.Once(t.Context(), at(5*time.Second))
-	require.Len(t, k.raised, 1, "what was seen under another version counts no more")
-	keeper.Once(t.Context(), at(5500*time.Millisecond))
-	require.Equal(t, []int64{120, 150}, k.raised)
+	keeper.Once(t.Context(), at(4*time.Second))
+	require.Equal(t, []int64{120, 150}, k.raised, "the raise that came first delays no later one")
+
+	k.see(t, keeper, at(4500*time.Millisecond), func(c *coupon.Campaign) { c.HiWanted, c.Hi, c.Version = 150, 180, 7 })
+	k.see(t, keeper, at(5*time.Second), func(c *coupon.Campaign) { c.Version = 8 })
+	keeper.Once(t.Context(), at(7*time.Second-1))
+	require.Len(t, k.raised, 2, "what was seen before another change counts no more")
+	keeper.Once(t.Context(), at(7*time.Second))
+	require.Equal(t, []int64{120, 150, 180}, k.raised)
 
 	k.see(t, keeper, at(8*time.Second), func(c *coupon.Campaign) { c.Lowering = 10 })
-	require.Len(t, k.raised, 2, "not while a lowering is open")
+	require.Len(t, k.raised, 3, "not while a lowering is open")
 }
 
 func TestALoweringLeftOpenIsFinished(t *testing.T) {
@@ -245,6 +258,39 @@ func TestViewReloadsWhenAskedTo(t *testing.T) {
 	<-ended
 }
 
+// reads counts the views that are read.
+type reads struct {
+	kept
+	views atomic.Int32
+}
+
+func (r *reads) View(ctx context.Context) ([]coupon.Campaign, error) {
+	r.views.Add(1)
+	return r.kept.View(ctx)
+}
+
+// A crowd whose answers contradict the view must not have it read for each of them.
+func TestReloadsArePaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reads{}
+		view := NewView(r, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		var loop sync.WaitGroup
+		loop.Go(func() { view.Run(ctx) })
+		view.Reload()
+		synctest.Wait()
+		require.EqualValues(t, 1, r.views.Load(), "the first comes at once")
+		for range 499 {
+			view.Reload()
+			time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's fake clock
+		}
+		require.EqualValues(t, 5, r.views.Load())
+		cancel()
+		loop.Wait()
+	})
+}
+
 func TestTrafficCountsByOutcome(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics(prometheus.NewRegistry())
@@ -269,6 +315,8 @@ func TestTrafficCountsByOutcome(t *testing.T) {
 	require.Equal(t, map[string]int64{"sold_out": 99}, traffic.Refused)
 	require.InDelta(t, 0.5, traffic.AppliesPerS, 0.01)
 	require.InDelta(t, 5, traffic.IssuedPerS, 0.01)
+	m.sampleRate(&coupon.Campaign{ID: "a", Issued: 4}, now.Add(time.Second))
+	require.Zero(t, m.Traffic("a").IssuedPerS, "more were cancelled than issued")
 	require.Equal(t, 4*time.Millisecond, traffic.P50)
 	require.Greater(t, traffic.P99, 500*time.Millisecond)
 	require.Zero(t, NewMetrics(prometheus.NewRegistry()).Traffic("a").P99)

@@ -1,7 +1,9 @@
 package apply
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -65,6 +67,31 @@ func TestHoldersAreAnsweredWhereNobodyDecides(t *testing.T) {
 			require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 		})
 	}
+}
+
+// A closed campaign grants nothing more, so what MySQL has of a user is all there is; of the others Redis alone knows.
+func TestHoldersOfAClosedCampaignAreAnsweredWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	b := holding(t, func(c *coupon.Campaign) { c.Status = coupon.CampaignClosed })
+	b.claim = func([]coupon.Key) ([]coupon.Decision, error) { return nil, errAway }
+	b.held = func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, errAway }
+	for user, want := range map[string]coupon.ClaimStatus{"row": coupon.StatusIssued, "parked": coupon.StatusFailed} {
+		answer, err := b.service.Apply(t.Context(), key(user))
+		require.NoError(t, err)
+		require.Equal(t, want, answer.Status)
+		require.True(t, answer.Replayed)
+		answer, err = b.service.Claim(t.Context(), key(user))
+		require.NoError(t, err)
+		require.Equal(t, want, answer.Status)
+	}
+	_, err := b.service.Apply(t.Context(), key("nobody"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+	_, err = b.service.Claim(t.Context(), key("nobody"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+
+	b.see(t, func(c *coupon.Campaign) { c.Status = coupon.CampaignPaused })
+	_, err = b.service.Apply(t.Context(), key("row"))
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err), "an open campaign's crowd is not for MySQL to answer")
 }
 
 func TestAClaimIsReadWithoutRedisWhereItKnowsNothing(t *testing.T) {
@@ -164,11 +191,36 @@ func TestTheLogBreakerOpensAndCloses(t *testing.T) {
 	require.True(t, b.away())
 }
 
+// A campaign that the database answers "no" to, again and again, is not a database that is away: the grants of the other
+// campaigns are confirmed all the same.
+func TestACampaignThatCannotBeIssuedIsNoOutage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		away bool
+	}{
+		"an answer":         {errors.New("issue directly: validity of campaign winter: unexpected end of JSON input"), false},
+		"a domain error":    {errCampaignNotFound, false},
+		"no answer":         {errAway, true},
+		"a passed deadline": {fmt.Errorf("issue directly: %w", context.DeadlineExceeded), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.see(t, openInSQL)
+			b.direct = func([]coupon.Claim) ([]coupon.Settled, error) { return nil, c.err }
+			_, err := b.service.Apply(t.Context(), key("u"))
+			require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+			require.Equal(t, c.away, b.service.database.away())
+		})
+	}
+}
+
 func TestADatabaseThatFailedIsAskedAgainOnceTheViewIsRefreshed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	asked := 0
-	b.standing = func() (coupon.Standing, error) { asked++; return coupon.Standing{}, errors.New("away") }
+	b.standing = func() (coupon.Standing, error) { asked++; return coupon.Standing{}, errAway }
 	for _, user := range []string{"a", "b", "c"} {
 		answer, err := b.service.Apply(t.Context(), key(user))
 		require.NoError(t, err)

@@ -66,7 +66,7 @@ func (s *Service) lookUpIn(campaign string, batch []*ticket) {
 	if len(due) == 0 {
 		return
 	}
-	known, err := s.askRecord(campaign, due)
+	known, err := s.askRecord(context.Background(), campaign, keysOf(due))
 	for _, t := range due {
 		if a, ok := known.answer(t.key); err == nil && ok {
 			s.tell(t, a)
@@ -78,7 +78,7 @@ func (s *Service) lookUpIn(campaign string, batch []*ticket) {
 
 // answerHolders answers the users who have a claim in a campaign about which nobody decides; the others get otherwise.
 func (s *Service) answerHolders(l *lane, waiting []*ticket, otherwise error) {
-	known, err := s.askRecord(waiting[0].key.Campaign, waiting)
+	known, err := s.askRecord(context.Background(), waiting[0].key.Campaign, keysOf(waiting))
 	if err != nil {
 		l.silentAt = time.Now()
 		s.refuseAll(waiting, coupon.Unavailable("look up claims", err))
@@ -95,15 +95,16 @@ func (s *Service) answerHolders(l *lane, waiting []*ticket, otherwise error) {
 	}
 }
 
-func (s *Service) askRecord(campaign string, batch []*ticket) (recorded, error) {
+// askRecord asks a database that is not known to be away, and waits for it no longer than lookUpDeadline.
+func (s *Service) askRecord(ctx context.Context, campaign string, keys []coupon.Key) (recorded, error) {
 	if s.database.away() {
 		return recorded{}, errNotReady
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookUpDeadline)
+	bounded, cancel := context.WithTimeout(ctx, lookUpDeadline)
 	defer cancel()
-	known, err := s.recorded(ctx, campaign, keysOf(batch))
-	if err != nil {
-		s.database.failed()
+	known, err := s.recorded(bounded, campaign, keys)
+	if err != nil && ctx.Err() == nil { // a caller that left says nothing about the database
+		s.database.failed(err)
 	}
 	return known, err
 }

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -15,7 +14,7 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-var errAway = errors.New("away")
+var errAway error = coupon.Unavailable("away", nil)
 
 // condition is how a store of a site is.
 type condition int

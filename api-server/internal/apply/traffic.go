@@ -59,7 +59,7 @@ func (m *Metrics) sampleRate(c *coupon.Campaign, now time.Time) {
 			return
 		}
 		next.appliesPerS = float64(applies-last.applies) / seconds
-		next.issuedPerS = float64(c.Issued-last.issued) / seconds
+		next.issuedPerS = max(0, float64(c.Issued-last.issued)/seconds) // cancelled coupons are issued no more
 	}
 	counts.rate.Store(next)
 }

@@ -10,7 +10,7 @@ import (
 type watch struct {
 	epoch, version int64
 	since          time.Time // when the epoch was first seen active
-	seen           sightings // under this version
+	seen           sightings // under this version, and those before it that only let Redis give out more
 	lowering       wish
 }
 
@@ -22,9 +22,10 @@ func (k *Keeper) watchAll(opened []*coupon.Campaign, now time.Time) {
 		if w == nil || w.epoch != c.Epoch {
 			w = &watch{epoch: c.Epoch, since: now}
 		}
-		if w.version != c.Version {
-			w.version, w.seen = c.Version, nil
+		if w.version != c.Version && !w.raisedTo(c) {
+			w.seen = nil
 		}
+		w.version = c.Version
 		w.seen = w.seen.add(now, c.Hi)
 		w.lowering = w.lowering.see(now, c)
 		next[c.ID] = w
@@ -32,8 +33,15 @@ func (k *Keeper) watchAll(opened []*coupon.Campaign, now time.Time) {
 	k.watches = next
 }
 
-// sightings are the values of hi that were seen under one version of a campaign, oldest first. It only rises there: what
-// lowers it makes a new version.
+// raisedTo reports whether c is the next version, and all that it did was to raise what Redis may give out: hi never fell
+// meanwhile.
+func (w *watch) raisedTo(c *coupon.Campaign) bool {
+	return c.Version == w.version+1 && w.lowering.lowering == 0 && c.Lowering == 0 &&
+		c.HiWanted > w.lowering.wanted && c.Hi >= w.seen.last()
+}
+
+// sightings are the values of hi that were seen of a campaign while it only rose, oldest first. What lowers it makes a new
+// version.
 type sightings []sighting
 
 type sighting struct {
@@ -47,6 +55,14 @@ func (s sightings) add(now time.Time, hi int64) sightings {
 		s = s[1:]
 	}
 	return append(s, sighting{at: now, hi: hi})
+}
+
+// last returns the value seen last, 0 without one.
+func (s sightings) last() int64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)-1].hi
 }
 
 // settled returns the highest value that every server knows hi to have reached, 0 without one.

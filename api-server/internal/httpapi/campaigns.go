@@ -60,7 +60,7 @@ func (a *API) getCampaign(c *gin.Context) {
 func (a *API) public(c *coupon.Campaign, now time.Time) publicCampaign {
 	level := a.level(c)
 	p := publicCampaign{
-		Object: "campaign", ID: c.ID, Name: c.Name, Availability: c.Availability(now, level.Last),
+		Object: "campaign", ID: c.ID, Name: c.Name, Availability: c.Availability(now, given(c, level)),
 		StartsAt: Time(c.StartsAt), EndsAt: Time(c.EndsAt), PerUserLimit: c.PerUserLimit,
 		StockDisplay: c.StockDisplay, Discount: c.Discount, ServerTime: Time(now),
 	}
@@ -86,7 +86,16 @@ func (a *API) level(c *coupon.Campaign) coupon.Level {
 	if c.Mode == coupon.ModeSQL && c.EpochState == coupon.EpochActive {
 		return coupon.Level{Known: true, Last: c.NextSerial - 1}
 	}
-	return a.levels.Level(c.ID)
+	return a.levels.Level(c.Ref())
+}
+
+// given returns the last serial that is known to be given out. While the level is not, the record still knows where the
+// epoch begins, and when each place has its row.
+func given(c *coupon.Campaign, level coupon.Level) int64 {
+	if !level.Known && c.Issued >= c.Limit {
+		return c.HiWanted
+	}
+	return max(level.Last, c.Lo-1)
 }
 
 // bandOf tells roughly how much is left: none, few (a tenth of the limit or less), or many.

@@ -19,7 +19,9 @@ const (
 	// MaxReason is the length of a reason that the stock ledger keeps, in characters.
 	MaxReason = 500
 
-	cancelDeadline = 3 * time.Second // a cancel waits for the campaign's row lock, which issue() holds in turns
+	// cancelDeadline bounds a cancel, which waits for the campaign's row lock that issue() holds in turns: like every answer
+	// it comes within 2 s.
+	cancelDeadline = 1800 * time.Millisecond
 )
 
 var errNotFinal = coupon.NewError(coupon.CodeClaimNotFinal,

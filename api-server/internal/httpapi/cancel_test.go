@@ -3,8 +3,10 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +38,25 @@ func TestCancel(t *testing.T) {
 	require.Equal(t, 200, send(t, h, "POST", cancelPath, `{"reason":"`+strings.Repeat("가", MaxReason)+`"}`, "X-User-Id", "u").Code)
 	require.Equal(t, []string{"u-42 too late", "u-42 too late", "u "}, asked[:3])
 	require.Equal(t, 401, send(t, h, "POST", cancelPath, "").Code)
+}
+
+// locked is a record whose campaign row another holds.
+type locked struct{ *fake }
+
+func (locked) Cancel(ctx context.Context, _ coupon.Key, _ string) (coupon.Coupon, coupon.Campaign, error) {
+	<-ctx.Done()
+	return coupon.Coupon{}, coupon.Campaign{}, coupon.Unavailable("cancel", ctx.Err())
+}
+
+func TestACancelIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		began := time.Now()
+		h := New(f, locked{f}, f, f, Dev{}, f, slog.New(slog.DiscardHandler))
+		require.Equal(t, 503, send(t, h, "POST", cancelPath, "", "X-User-Id", "u").Code)
+		require.Less(t, time.Since(began), 2*time.Second)
+	})
 }
 
 func TestCancelRefusals(t *testing.T) {

@@ -54,10 +54,17 @@ func (f *fake) Find(_ context.Context, id string) (*coupon.Campaign, error) {
 }
 
 func (f *fake) Campaigns() []*coupon.Campaign              { return []*coupon.Campaign{&winter} }
-func (f *fake) Level(string) coupon.Level                  { return f.level }
 func (f *fake) Granted(apply.Answer, time.Duration)        {}
 func (f *fake) Refused(string, coupon.Code, time.Duration) {}
 func granted(k coupon.Key) (apply.Answer, error)           { return answer(k, coupon.StatusAccepted, false), nil }
+
+// Level knows one epoch, as a keeper does.
+func (f *fake) Level(ref coupon.EpochRef) coupon.Level {
+	if ref.Epoch != f.level.Epoch {
+		return coupon.Level{}
+	}
+	return f.level
+}
 
 func answer(k coupon.Key, s coupon.ClaimStatus, replay bool) apply.Answer {
 	return apply.Answer{

@@ -37,7 +37,7 @@ type campaigns interface {
 }
 
 type levels interface {
-	Level(campaign string) coupon.Level
+	Level(ref coupon.EpochRef) coupon.Level
 }
 
 type observer interface {
