@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
@@ -14,11 +15,9 @@ import (
 )
 
 const (
-	sweepBound = 2 * time.Second // of F2: it only spares users a wait
 	// viewsGone is how long after F1 some server's view of the old epoch may still be in use.
-	viewsGone  = 2 * time.Second
-	drainCheck = 100 * time.Millisecond
-	width      = 8 // campaigns closed and loaded at the same time
+	viewsGone = 2 * time.Second
+	width     = 8 // campaigns closed and loaded at the same time
 )
 
 // epochs is the record of epochs. Every step must be one transaction that names the epoch and state it starts from, and
@@ -74,6 +73,7 @@ type Fence struct {
 	stock  claimState
 	log    log
 	outbox outbox
+	stands atomic.Value // string
 	Options
 }
 
@@ -82,24 +82,35 @@ func NewFence(record record, stock claimState, log log, outbox outbox, options O
 	return &Fence{record: record, stock: stock, log: log, outbox: outbox, Options: options}
 }
 
+// Stands says, in words for a log, what the fence that began last waits for, and what went wrong with that last.
+func (f *Fence) Stands() string {
+	words, _ := f.stands.Load().(string)
+	return words
+}
+
 // Rebuild ends the epochs of the campaigns, as they were read, and opens the next ones in the mode given. An active
 // campaign is fenced; one that is fencing goes on where a crash left it; one that is loading is taken over under a new
 // number, for which it must have made no progress for 10 s. A closed campaign gets no new epoch: it is retired. A
 // campaign that is somewhere else by now is left alone.
 //
-// One barrier and one drain serve all of them. The error joins what went wrong; a campaign that fails does not stop the
-// others. Killed at any point, what MySQL says is enough to go on: Rebuild again, or Open for an epoch that is active and
-// unopened. It waits for the log to be drained for as long as ctx lives.
+// One barrier and one drain serve all of them; a loading, whose log is drained, does not wait for it. The error joins what
+// went wrong; a campaign that fails does not stop the others. Killed at any point, what MySQL says is enough to go on:
+// Rebuild again, or Open for an epoch that is active and unopened. It waits for the log to be drained for as long as ctx
+// lives.
 func (f *Fence) Rebuild(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error {
 	fencing, loading := split(campaigns)
+	var takenOver error
+	var taking sync.WaitGroup
+	taking.Go(func() { takenOver = f.rebuildAll(ctx, loading, mode, f.Now().Add(viewsGone)) })
 	fencing, failure := f.begin(ctx, fencing)
 	earliest := f.Now().Add(viewsGone)
 	if err := f.drain(ctx, fencing, mode); err != nil {
 		failure, fencing = errors.Join(failure, err), nil
 	}
-	return errors.Join(failure, each(append(loading, fencing...), func(c coupon.Campaign) error {
-		return doing("rebuild", c.ID, f.rebuild(ctx, c, mode, earliest))
-	}))
+	f.stands.Store("the campaigns are closed, loaded and opened")
+	failure = errors.Join(failure, f.rebuildAll(ctx, fencing, mode, earliest))
+	taking.Wait()
+	return errors.Join(failure, takenOver)
 }
 
 // Open lets an epoch grant that is active in MySQL and loaded in Redis (F8), and removes the keys of those before it. The
@@ -119,11 +130,24 @@ func split(campaigns []coupon.Campaign) (fencing, loading []coupon.Campaign) {
 	return fencing, loading
 }
 
-// begin is F1: from its commit on nothing of the epochs is confirmed. It returns the campaigns that are fencing.
+// begin is F1: from its commit on nothing of the epochs is confirmed. It returns the campaigns that are fencing. One
+// statement serves all, or one for each where that got no answer: a row that is locked must not keep the others.
 func (f *Fence) begin(ctx context.Context, campaigns []coupon.Campaign) ([]coupon.Campaign, error) {
 	if len(campaigns) == 0 {
 		return nil, nil
 	}
+	f.stands.Store("the fence is begun")
+	fencing, err := f.beginAll(ctx, campaigns)
+	if coupon.CodeOf(err) == coupon.CodeUnavailable && len(campaigns) > 1 {
+		fencing, err = f.beginEach(ctx, campaigns)
+	}
+	if len(fencing) > 0 {
+		failpoint.Hit(failpoint.FenceBegun)
+	}
+	return fencing, err
+}
+
+func (f *Fence) beginAll(ctx context.Context, campaigns []coupon.Campaign) ([]coupon.Campaign, error) {
 	refs := make([]coupon.EpochRef, len(campaigns))
 	byRef := make(map[coupon.EpochRef]coupon.Campaign, len(campaigns))
 	for i, c := range campaigns {
@@ -138,68 +162,25 @@ func (f *Fence) begin(ctx context.Context, campaigns []coupon.Campaign) ([]coupo
 	for _, ref := range refs {
 		fencing = append(fencing, byRef[ref])
 	}
-	failpoint.Hit(failpoint.FenceBegun)
 	return fencing, nil
 }
 
-// drain is F2 to F4: when it returns nil, every claim of the campaigns that was ever confirmed is a row or a failed event.
-func (f *Fence) drain(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error {
-	if len(campaigns) == 0 {
-		return nil
-	}
-	if mode == coupon.ModeRedis {
-		f.sweep(ctx, campaigns)
-	}
-	failpoint.Hit(failpoint.FenceSwept)
-	first := campaigns[0].Ref()
-	ends, err := f.log.Barrier(ctx, fmt.Sprintf("fence:%s:%d", first.Campaign, first.Epoch))
-	if err != nil {
-		return fmt.Errorf("learn where the log ends: %w", err)
-	}
-	failpoint.Hit(failpoint.BarrierMade)
-	if err := f.reach(ctx, ends); err != nil {
-		return fmt.Errorf("drain the log: %w", err)
-	}
-	failpoint.Hit(failpoint.LogDrained)
-	return nil
-}
-
-// sweep is F2: it publishes what the old Redis still knows, which keeps first-come order where the data survived. Failing
-// costs nothing but that: none of these claims was confirmed.
-func (f *Fence) sweep(ctx context.Context, campaigns []coupon.Campaign) {
-	ctx, cancel := context.WithTimeout(ctx, sweepBound)
-	defer cancel()
-	_ = each(campaigns, func(c coupon.Campaign) error {
-		if c.Mode != coupon.ModeRedis || ctx.Err() != nil {
-			return nil
-		}
-		if _, err := f.stock.Fence(ctx, c.Ref()); err != nil {
-			return err
-		}
-		return f.outbox.Flush(ctx, c.ID, c.Epoch)
+func (f *Fence) beginEach(ctx context.Context, campaigns []coupon.Campaign) (fencing []coupon.Campaign, err error) {
+	var mu sync.Mutex
+	err = each(campaigns, func(c coupon.Campaign) error {
+		begun, err := f.beginAll(ctx, []coupon.Campaign{c})
+		mu.Lock()
+		defer mu.Unlock()
+		fencing = append(fencing, begun...)
+		return doing("rebuild", c.ID, err)
 	})
+	return fencing, err
 }
 
-// reach is F4: it waits until the consumers have finished every record before the ends. A partition that was seen to be
-// finished is finished: a late commit after a rebalance can set the group's offset back, not the rows.
-func (f *Fence) reach(ctx context.Context, ends []int64) error {
-	reached := make([]bool, len(ends))
-	for {
-		offsets, failure := f.log.Committed(ctx)
-		left := 0
-		for p, end := range ends {
-			reached[p] = reached[p] || p < len(offsets) && offsets[p] >= end
-			if !reached[p] {
-				left++
-			}
-		}
-		if left == 0 {
-			return nil
-		}
-		if err := wait(ctx, drainCheck); err != nil {
-			return errors.Join(fmt.Errorf("%d of %d partitions are behind: %w", left, len(ends), err), failure)
-		}
-	}
+func (f *Fence) rebuildAll(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode, earliest time.Time) error {
+	return each(campaigns, func(c coupon.Campaign) error {
+		return doing("rebuild", c.ID, f.rebuild(ctx, c, mode, earliest))
+	})
 }
 
 // rebuild is F5 to F8 of one campaign.

@@ -177,6 +177,66 @@ func TestOneCampaignThatFailsStopsNoOther(t *testing.T) {
 	})
 }
 
+func TestALockedRowKeepsNoOtherCampaignFromItsFence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.locked = "b"
+		for _, id := range []string{"a", "b", "c"} {
+			w.add(id, 3, 2)
+		}
+		err := rebuild(t, w, coupon.ModeRedis, "a", "b", "c")
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+		require.ErrorContains(t, err, "rebuild of b:")
+		w.requireWhole(t, "a")
+		w.requireWhole(t, "c")
+		require.Equal(t, coupon.EpochActive, w.campaign("b").EpochState)
+		require.Equal(t, 1, strings.Count(strings.Join(w.steps, " "), "barrier"), "one barrier and one drain serve them")
+	})
+}
+
+func TestALoadingDoesNotWaitForTheDrainOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 3, 2)
+		w.add("b", 3, 2).EpochState = coupon.EpochLoading
+		w.meddle = func(step string) error {
+			if step == "committed" {
+				return errAway
+			}
+			return nil
+		}
+		f := w.fence(0, false)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- f.Rebuild(ctx, []coupon.Campaign{w.campaign("a"), w.campaign("b")}, coupon.ModeRedis)
+		}()
+		<-time.After(time.Minute)
+		w.requireWhole(t, "b")
+		require.Equal(t, coupon.EpochFencing, w.campaign("a").EpochState)
+		require.Equal(t, "the log is drained: 3 of 3 partitions are behind: away", f.Stands())
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
+func TestALogThatTakesNoBarrierEndsTheFence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.add("a", 3, 2)
+		w.silent = true
+		began := time.Now()
+		require.ErrorIs(t, rebuild(t, w, coupon.ModeRedis, "a"), context.DeadlineExceeded)
+		require.Equal(t, barrierBound, time.Since(began))
+		w.silent = false
+		require.NoError(t, rebuild(t, w, coupon.ModeRedis, "a"))
+		w.requireWhole(t, "a")
+	})
+}
+
 func TestAPartitionThatWasReachedStaysReached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,7 @@ func New(book book, stock stock) *Opener { return &Opener{book: book, stock: sto
 //
 //	killed before BeginEpoch     the campaign is a draft
 //	killed before ActivateEpoch  the epoch is loading, and taken over under a new number after 10 s
-//	killed before stock.Open     MySQL says active, Redis grants nothing; the next Open, or the warden, finishes it
+//	killed before stock.Open     MySQL says active, Redis grants nothing; the next Open, a keeper or the warden finishes it
 //
 // The owner of the epoch is fixed in MySQL before Redis may grant, never after. Of two openers one wins; the other waits
 // up to 2 s for the epoch to be active, and finishes what the winner began. CodeInvalidTransition for a closed campaign,
@@ -76,9 +76,10 @@ func (o *Opener) Open(ctx context.Context, id string) error {
 	return o.finish(ctx, campaign)
 }
 
-// finish does what a crash may have left: in mode sql nothing is.
+// finish does what a crash may have left: in mode sql nothing is, and what has a row was opened. An epoch after the first
+// may not be opened at once, as servers may still have the one before in their views: keepers and the warden see to it.
 func (o *Opener) finish(ctx context.Context, c coupon.Campaign) error {
-	if c.Mode == coupon.ModeSQL {
+	if c.Mode == coupon.ModeSQL || c.Epoch > 1 || c.Issued > 0 {
 		return nil
 	}
 	return o.stock.Open(ctx, c.Document())

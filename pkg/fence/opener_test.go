@@ -124,6 +124,18 @@ func TestOpenFinishesWhatIsActive(t *testing.T) {
 	s = &stores{campaign: campaign}
 	require.NoError(t, s.open(t))
 	require.Empty(t, s.calls, "in mode sql Redis has no part")
+
+	campaign = open()
+	campaign.Epoch = 2
+	s = &stores{campaign: campaign}
+	require.NoError(t, s.open(t))
+	require.Empty(t, s.calls, "servers may still have the first epoch in their views")
+
+	campaign = open()
+	campaign.Issued = 1
+	s = &stores{campaign: campaign, onOpen: fails}
+	require.NoError(t, s.open(t))
+	require.Empty(t, s.calls, "it was open; whether it still is, the warden sees")
 }
 
 func TestOpenIsRefused(t *testing.T) {

@@ -27,6 +27,8 @@ type world struct {
 
 	process *process
 	meddle  func(step string) error // called before a step takes effect
+	locked  string                  // a campaign whose row somebody else has locked
+	silent  bool                    // the log takes nothing
 	steps   []string
 }
 
@@ -119,6 +121,9 @@ func (p *process) do(ctx context.Context, step string, effect func() error) erro
 
 func (p *process) BeginFence(ctx context.Context, refs []coupon.EpochRef) (fencing []coupon.EpochRef, err error) {
 	err = p.do(ctx, "begin", func() error {
+		if slices.ContainsFunc(refs, func(ref coupon.EpochRef) bool { return ref.Campaign == p.world.locked }) {
+			return coupon.Unavailable("begin fence", errAway)
+		}
 		for _, ref := range refs {
 			c := p.world.books[ref.Campaign]
 			if c.Epoch == ref.Epoch && c.EpochState == coupon.EpochActive {
@@ -286,6 +291,10 @@ func (p *process) Flush(ctx context.Context, id string, _ int64) error {
 }
 
 func (p *process) Barrier(ctx context.Context, _ string) (ends []int64, err error) {
+	if p.world.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	err = p.do(ctx, "barrier", func() error {
 		w := p.world
 		for i := range w.ends {

@@ -1,6 +1,12 @@
 package kafkastream
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// pingBound is how long Ping waits for the log.
+const pingBound = 2 * time.Second
 
 // Group is one consumer group on one topic, as a fence sees it: where the log ends, and how far the group has come.
 type Group struct {
@@ -19,8 +25,8 @@ func (g *Group) Barrier(ctx context.Context, id string) ([]int64, error) {
 }
 
 // Committed returns, by partition, the offset before which the group has finished every record the log still has: what it
-// committed, or the log's start where it has committed nothing. It may go back after a rebalance, while the old owner of a
-// partition is still at work.
+// committed, or the log's start where it has committed nothing, or what the log does not have. It may go back after a
+// rebalance, while the old owner of a partition is still at work.
 func (g *Group) Committed(ctx context.Context) ([]int64, error) {
 	lags, err := g.admin.Lag(ctx, g.group, g.topic)
 	if err != nil {
@@ -28,10 +34,19 @@ func (g *Group) Committed(ctx context.Context) ([]int64, error) {
 	}
 	offsets := make([]int64, len(lags))
 	for i, p := range lags {
-		offsets[i] = max(p.Committed, p.Start)
+		offsets[i] = p.finished()
 	}
 	return offsets, nil
 }
 
-// Ping returns nil when a broker answers.
-func (g *Group) Ping(ctx context.Context) error { return g.admin.Ping(ctx) }
+// Ping returns nil when a fence can end: every partition has taken a no-op, with all in-sync replicas, and the group's
+// progress is known, within 2 s. A broker that merely answers says neither.
+func (g *Group) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingBound)
+	defer cancel()
+	if _, err := g.Barrier(ctx, "ping"); err != nil {
+		return err
+	}
+	_, err := g.Committed(ctx)
+	return err
+}

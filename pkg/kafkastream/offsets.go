@@ -27,7 +27,16 @@ type PartitionLag struct {
 func (p PartitionLag) Lag() int64 { return max(0, p.End-max(p.Committed, p.Start)) }
 
 // Reached reports whether the group has finished every record before end.
-func (p PartitionLag) Reached(end int64) bool { return max(p.Committed, p.Start) >= end }
+func (p PartitionLag) Reached(end int64) bool { return p.finished() >= end }
+
+// finished returns the offset before which the group has finished every record. An offset beyond the log's end is of another
+// log, one that was lost or made anew, and says nothing of this one.
+func (p PartitionLag) finished() int64 {
+	if p.Committed > p.End {
+		return p.Start
+	}
+	return max(p.Committed, p.Start)
+}
 
 // TotalLag returns how many records the group has not finished in all partitions together.
 func TotalLag(partitions []PartitionLag) (total int64) {
@@ -162,8 +171,8 @@ func (a *Admin) SeekToEnd(ctx context.Context, group, topic string) error {
 
 // Barrier appends a no-op (event.IsBarrier) to every partition of a topic and returns, by partition, the offset after it:
 // every record acknowledged before the call lies before that end. It asks for fresh metadata, and sends a no-op again
-// until a leader with all in-sync replicas takes it or ctx ends; the ends are those of the acknowledged ones. id names
-// the fence.
+// until a leader with all in-sync replicas takes it, ctx ends, or the brokers refuse it for a reason that does not pass; the
+// ends are those of the acknowledged ones. id names the fence.
 func (a *Admin) Barrier(ctx context.Context, topic, id string) ([]int64, error) {
 	transport := a.cfg.transport(topic)
 	defer transport.CloseIdleConnections()
@@ -181,23 +190,40 @@ func (a *Admin) Barrier(ctx context.Context, topic, id string) ([]int64, error) 
 	return ends, nil
 }
 
-// insist appends one no-op and returns the offset after it.
+// insist appends one no-op and returns the offset after it. It goes on for as long as ctx and the brokers leave hope, and
+// tells what a broker said last: that ctx has ended says little.
 func insist(ctx context.Context, client *kafka.Client, topic string, partition int, id string) (int64, error) {
-	no := &message{headers: event.BarrierHeaders(id)}
+	var said error
 	for {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		response, err := client.Produce(attempt, &kafka.ProduceRequest{
-			Topic:        topic,
-			Partition:    partition,
-			RequiredAcks: kafka.RequireAll,
-			Records:      &records{batch: []*message{no}},
-		})
-		cancel()
-		if err = errorOf(response, err); err == nil {
-			return response.BaseOffset + 1, nil
+		offset, err := appendBarrier(ctx, client, topic, partition, id)
+		if err == nil {
+			return offset + 1, nil
+		}
+		var code kafka.Error
+		if answered := errors.As(err, &code); answered || said == nil {
+			said = err
+		}
+		if code != 0 && !code.Temporary() {
+			return 0, said
 		}
 		if rest(ctx, 100*time.Millisecond); ctx.Err() != nil {
-			return 0, err
+			return 0, said
 		}
 	}
+}
+
+// appendBarrier tries once, and returns the no-op's offset.
+func appendBarrier(ctx context.Context, client *kafka.Client, topic string, partition int, id string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	response, err := client.Produce(ctx, &kafka.ProduceRequest{
+		Topic:        topic,
+		Partition:    partition,
+		RequiredAcks: kafka.RequireAll,
+		Records:      &records{batch: []*message{{headers: event.BarrierHeaders(id)}}},
+	})
+	if err = errorOf(response, err); err != nil {
+		return 0, err
+	}
+	return response.BaseOffset, nil
 }

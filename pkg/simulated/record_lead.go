@@ -20,7 +20,7 @@ const connectionPatience = 5 * time.Second
 func (r *Record) Lead(ctx context.Context) (*Lead, error) {
 	return transact(ctx, r, "lead", func() (*Lead, error) {
 		if l := r.leader; l != nil && !l.record.line.isCut() && r.now().Sub(l.heard) < connectionPatience {
-			return nil, coupon.Unavailable("another leads", nil)
+			return nil, coupon.Unavailable("another warden leads", nil)
 		}
 		r.leader = &Lead{record: r, heard: r.now()}
 		return r.leader, nil
@@ -31,7 +31,7 @@ func (r *Record) Lead(ctx context.Context) (*Lead, error) {
 func (l *Lead) Held(ctx context.Context) error {
 	_, err := transact(ctx, l.record, "held", func() (struct{}, error) {
 		if l.record.leader != l {
-			return struct{}{}, coupon.Unavailable("another leads", nil)
+			return struct{}{}, coupon.Unavailable("another warden leads", nil)
 		}
 		l.heard = l.record.now()
 		return struct{}{}, nil

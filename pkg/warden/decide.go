@@ -13,6 +13,8 @@ const (
 	// each change of mode costs users a few seconds.
 	steady = 10 * time.Second
 	calm   = time.Minute
+	// storm is how many losses within calm are too many: each fence costs users a few seconds.
+	storm = 3
 	// loadingPatience is after how long without progress a loading is taken over; the record insists on it too.
 	loadingPatience = 10 * time.Second
 	// viewsGone is how long an epoch is active in MySQL before it may be opened in Redis: by then no server's view is of the
@@ -33,10 +35,12 @@ func (s step) String() string { return [...]string{"nothing", "open", "rebuild"}
 
 // decision is what is to be done for a campaign.
 type decision struct {
-	step step
-	mode coupon.Mode // of the next epoch
-	lost bool        // the claim state of an open epoch turned out not to be trusted
-	why  string      // words for the log
+	step    step
+	mode    coupon.Mode // of the next epoch
+	lost    bool        // the claim state of an open epoch turned out not to be trusted
+	unfit   bool        // Redis answers, and does not hold the campaign
+	returns bool        // from mode sql, where it is served: nobody waits for it
+	why     string      // words for the log
 }
 
 // decide says what a campaign needs, from what the record says, what a look at Redis found just now, and what the warden
@@ -46,15 +50,23 @@ func decide(c *coupon.Campaign, health coupon.Health, m *memory, now time.Time) 
 	case coupon.EpochFencing:
 		return m.rebuild(now, "a fence was left half done")
 	case coupon.EpochLoading:
-		if now.Sub(m.seen) < loadingPatience {
-			return decision{}
-		}
-		return m.rebuild(now, "a loading makes no progress")
+		return decideLoading(c, m, now)
 	case coupon.EpochActive:
 		return decideActive(c, health, m, now)
 	default:
 		return decision{}
 	}
+}
+
+// decideLoading takes over a loading that stands still: into Redis, unless that is what this warden has tried already.
+func decideLoading(c *coupon.Campaign, m *memory, now time.Time) decision {
+	if now.Sub(m.seen) < loadingPatience {
+		return decision{}
+	}
+	if m.away.IsZero() && m.tried == (attempt{rebuild, coupon.ModeRedis, c.Epoch - 1}) {
+		return unfit("Redis answers and the epoch was not loaded")
+	}
+	return m.rebuild(now, "a loading makes no progress")
 }
 
 func decideActive(c *coupon.Campaign, health coupon.Health, m *memory, now time.Time) decision {
@@ -67,15 +79,12 @@ func decideActive(c *coupon.Campaign, health coupon.Health, m *memory, now time.
 	}
 	switch health.State {
 	case coupon.Lost:
-		return decision{step: rebuild, mode: coupon.ModeRedis, lost: true, why: health.Why}
+		return decideLost(c, health.Why, m, now)
 	case coupon.Unopened:
-		if now.Sub(m.seen) < viewsGone {
-			return decision{}
-		}
-		return decision{step: open, mode: coupon.ModeRedis, why: health.Why}
+		return decideUnopened(c, health.Why, m, now)
 	case coupon.Unreachable:
 		if closed {
-			return decision{} // its holders are answered from MySQL meanwhile
+			return decision{} // it grants nothing; who has a row or a failed event is answered from MySQL meanwhile
 		}
 		return m.rebuild(now, "Redis is away: "+health.Why)
 	default:
@@ -83,56 +92,35 @@ func decideActive(c *coupon.Campaign, health coupon.Health, m *memory, now time.
 	}
 }
 
+func decideLost(c *coupon.Campaign, why string, m *memory, now time.Time) decision {
+	d := m.rebuild(now, why)
+	if m.stormy(c.Epoch, now) {
+		d = unfit("lost again and again: " + why)
+	}
+	d.lost = true
+	return d
+}
+
+// decideUnopened opens the epoch, and gives Redis up once it has not let this warden do so for a while.
+func decideUnopened(c *coupon.Campaign, why string, m *memory, now time.Time) decision {
+	if now.Sub(m.seen) < viewsGone {
+		return decision{}
+	}
+	if m.tried == (attempt{open, coupon.ModeRedis, c.Epoch}) && now.Sub(m.began) >= loadingPatience {
+		return unfit("Redis answers and the epoch cannot be opened")
+	}
+	return decision{step: open, mode: coupon.ModeRedis, why: why}
+}
+
 // decideSQL brings a campaign back to Redis.
 func decideSQL(closed bool, m *memory, now time.Time) decision {
-	soon := !m.returned.IsZero() && now.Sub(m.returned) < calm
+	soon := !m.turned.IsZero() && now.Sub(m.turned) < m.patience()
 	if closed || soon || m.here.IsZero() || now.Sub(m.here) < steady {
 		return decision{}
 	}
-	return decision{step: rebuild, mode: coupon.ModeRedis, why: "Redis is back"}
+	return decision{step: rebuild, mode: coupon.ModeRedis, returns: true, why: "Redis is back"}
 }
 
-// memory is what the warden remembers of one campaign while it leads, by its own monotonic clock.
-type memory struct {
-	last     coupon.Campaign // as it was read last
-	seen     time.Time       // since when it stands where it does, as far as is known
-	here     time.Time       // since when Redis answers; zero while it does not
-	away     time.Time       // since when Redis does not; zero while it does
-	returned time.Time       // when it last came back from mode sql; zero if that was not seen
-}
-
-// note takes in what was found now.
-func (m *memory) note(c *coupon.Campaign, health coupon.Health, now time.Time) {
-	stands := c.Epoch == m.last.Epoch && c.EpochState == m.last.EpochState && c.EpochSince.Equal(m.last.EpochSince)
-	if m.seen.IsZero() || !stands {
-		m.seen = now
-	}
-	if m.last.Mode == coupon.ModeSQL && c.Mode == coupon.ModeRedis {
-		m.returned = now
-	}
-	m.last = *c
-	if health.State == coupon.Unreachable {
-		m.here, m.away = time.Time{}, since(m.away, now)
-		return
-	}
-	m.away, m.here = time.Time{}, since(m.here, now)
-}
-
-func since(began, now time.Time) time.Time {
-	if began.IsZero() {
-		return now
-	}
-	return began
-}
-
-// rebuild chooses the mode: redis while Redis answers, and sql once it has been silent for long enough.
-func (m *memory) rebuild(now time.Time, why string) decision {
-	switch {
-	case m.away.IsZero():
-		return decision{step: rebuild, mode: coupon.ModeRedis, why: why}
-	case now.Sub(m.away) >= awayPatience:
-		return decision{step: rebuild, mode: coupon.ModeSQL, why: why}
-	default:
-		return decision{}
-	}
+func unfit(why string) decision {
+	return decision{step: rebuild, mode: coupon.ModeSQL, unfit: true, why: why}
 }

@@ -3,6 +3,7 @@ package warden
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	quiet       = 5 * time.Second // between two log lines about the same trouble
 	// rest follows a fence that failed: what made it fail is seldom over within a tick.
 	rest = 2 * time.Second
+	// otherLeads is the detail of the record's error while another warden leads.
+	otherLeads = "another warden leads"
 )
 
 // record says which campaigns there are to watch.
@@ -30,13 +33,15 @@ type stock interface {
 	Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon.Health
 }
 
-// fence is the repair. Both must be safe to repeat and to be done by two wardens at once.
+// fence is the repair. Rebuild and Open must be safe to repeat and to be done by two wardens at once; Stands says, in words for
+// the log, what a Rebuild at work waits for.
 type fence interface {
 	Rebuild(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error
 	Open(ctx context.Context, c coupon.Campaign) error
+	Stands() string
 }
 
-// log is the log, without which no fence can end.
+// log is the log, without which no fence can end. Ping must be nil only when one begun now could end.
 type log interface {
 	Ping(ctx context.Context) error
 }
@@ -55,7 +60,7 @@ type Lead interface {
 // Parts are what a Warden works with. Every field must be set.
 type Parts struct {
 	Record  record
-	Lead    func(ctx context.Context) (Lead, error) // an error while another warden leads
+	Lead    func(ctx context.Context) (Lead, error) // an error with the detail otherLeads while another warden does
 	Stock   stock
 	Fence   fence
 	Log     log
@@ -73,7 +78,7 @@ type Warden struct {
 	fencing *fencing
 	resting time.Time // no fence begins before
 
-	silence, trouble rate.Sometimes // each is logged now and then, not every time
+	silence, trouble, slow, unled rate.Sometimes // each is logged now and then, not every time
 }
 
 // New returns a Warden.
@@ -81,6 +86,7 @@ func New(parts Parts) *Warden {
 	return &Warden{
 		Parts: parts, memory: map[string]*memory{},
 		silence: rate.Sometimes{Interval: quiet}, trouble: rate.Sometimes{Interval: quiet},
+		slow: rate.Sometimes{Interval: quiet}, unled: rate.Sometimes{Interval: quiet},
 	}
 }
 
@@ -145,11 +151,21 @@ func (w *Warden) leads(ctx context.Context) bool {
 	}
 	lead, err := w.Lead(ctx)
 	if err != nil {
+		w.tellUnled(err)
 		return false
 	}
 	w.lead = lead
 	w.Logger.Info("this warden leads")
 	return true
+}
+
+// tellUnled logs why this warden cannot lead, unless it is that another does.
+func (w *Warden) tellUnled(err error) {
+	var e *coupon.Error
+	if errors.As(err, &e) && e.Detail == otherLeads {
+		return
+	}
+	w.unled.Do(func() { w.Logger.Warn("this warden cannot ask for the lead", "error", err) })
 }
 
 // standDown ends what only a leader may do, and forgets what it alone has seen.
@@ -179,7 +195,8 @@ func (w *Warden) judge(ctx context.Context, campaigns []coupon.Campaign) {
 		c := &campaigns[i]
 		j.add(c, decide(c, healths[i], w.memory[c.ID], now))
 	}
-	w.begin(ctx, j)
+	j.thin()
+	w.begin(ctx, j, now)
 }
 
 func (w *Warden) healths(ctx context.Context, campaigns []coupon.Campaign) []coupon.Health {

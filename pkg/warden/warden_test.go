@@ -2,11 +2,7 @@ package warden
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,171 +13,6 @@ import (
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
-
-var errAway = errors.New("away")
-
-// site is everything around wardens. What they did is told by calls.
-type site struct {
-	mu        sync.Mutex
-	campaigns []coupon.Campaign
-	health    coupon.HealthState
-	logAway   bool
-	leader    *lead
-	lifted    bool
-	calls     []string
-	onRebuild func(ctx context.Context) error
-}
-
-type lead struct{ site *site }
-
-func (l *lead) Held(context.Context) error {
-	l.site.mu.Lock()
-	defer l.site.mu.Unlock()
-	if l.site.leader != l {
-		return coupon.Unavailable("another warden leads", nil)
-	}
-	return nil
-}
-
-func (l *lead) Release() {
-	l.site.mu.Lock()
-	defer l.site.mu.Unlock()
-	if l.site.leader == l {
-		l.site.leader = nil
-	}
-}
-
-func (s *site) Watched(context.Context) ([]coupon.Campaign, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.campaigns == nil {
-		return nil, errAway
-	}
-	return slices.Clone(s.campaigns), nil
-}
-
-func (s *site) Look(_ context.Context, campaigns []*coupon.Campaign) []coupon.Health {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	healths := make([]coupon.Health, len(campaigns))
-	for i := range healths {
-		healths[i] = coupon.Health{State: s.health, Why: "as told"}
-	}
-	s.calls = append(s.calls, "look")
-	return healths
-}
-
-func (s *site) Ping(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.logAway {
-		return errAway
-	}
-	return nil
-}
-
-func (s *site) Lift(lifted bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lifted = lifted
-}
-
-func (s *site) isLifted() (lifted bool) {
-	s.set(func() { lifted = s.lifted })
-	return lifted
-}
-
-func (s *site) Open(_ context.Context, c coupon.Campaign) error {
-	s.call("open " + c.ID)
-	s.set(func() { s.health = coupon.Sound })
-	return nil
-}
-
-// Rebuild makes everything sound in the next epoch.
-func (s *site) Rebuild(ctx context.Context, campaigns []coupon.Campaign, mode coupon.Mode) error {
-	var ids []string
-	for _, c := range campaigns {
-		ids = append(ids, c.ID)
-	}
-	s.call("rebuild " + strings.Join(ids, "+") + " " + string(mode))
-	if s.onRebuild != nil {
-		if err := s.onRebuild(ctx); err != nil {
-			return err
-		}
-	}
-	s.set(func() {
-		for i := range s.campaigns {
-			s.campaigns[i].Epoch++
-			s.campaigns[i].EpochState, s.campaigns[i].Mode = coupon.EpochActive, mode
-		}
-		if mode == coupon.ModeRedis {
-			s.health = coupon.Sound
-		}
-	})
-	return nil
-}
-
-func (s *site) call(name string) { s.set(func() { s.calls = append(s.calls, name) }) }
-
-func (s *site) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-// did returns the calls but looks.
-func (s *site) did() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.calls), func(c string) bool { return c == "look" })
-}
-
-func (s *site) looks() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.calls) - len(slices.DeleteFunc(slices.Clone(s.calls), func(c string) bool { return c == "look" }))
-}
-
-// run starts a warden and returns its metrics and what ends it.
-func (s *site) run(t *testing.T) (*Metrics, func()) {
-	ctx, cancel := context.WithCancel(t.Context())
-	metrics := NewMetrics(prometheus.NewRegistry())
-	w := New(Parts{
-		Record: s, Stock: s, Fence: s, Log: s, Pace: s, Now: time.Now, Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
-		Lead: func(context.Context) (Lead, error) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.leader != nil {
-				return nil, coupon.Unavailable("another warden leads", nil)
-			}
-			s.leader = &lead{s}
-			return s.leader, nil
-		},
-	})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = w.Run(ctx)
-	}()
-	return metrics, func() {
-		cancel()
-		<-ended
-	}
-}
-
-func pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-func campaignsOf(ids ...string) (campaigns []coupon.Campaign) {
-	for _, id := range ids {
-		campaigns = append(campaigns, coupon.Campaign{
-			ID: id, Status: coupon.CampaignActive, Epoch: 1, EpochState: coupon.EpochActive, Mode: coupon.ModeRedis,
-		})
-	}
-	return campaigns
-}
 
 func TestALostRedisIsRebuiltAtOnceAndWhole(t *testing.T) {
 	t.Parallel()
@@ -249,6 +80,121 @@ func TestWithoutTheLogNoFenceBegins(t *testing.T) {
 	})
 }
 
+// A Redis that answers and cannot be loaded is an outage of Redis: MySQL and the log are fine.
+func TestARedisThatCannotBeLoadedIsAnOutageOfRedis(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost}
+		s.campaigns[0].Mode = coupon.ModeSQL // it is served, until the warden thinks that Redis is back
+		s.onRebuild = func(_ context.Context, mode coupon.Mode) error {
+			if mode == coupon.ModeSQL {
+				return nil
+			}
+			s.set(func() {
+				s.campaigns[0].Epoch++
+				s.campaigns[0].EpochState, s.campaigns[0].Mode = coupon.EpochLoading, coupon.ModeRedis
+			})
+			return errAway
+		}
+		_, end := s.run(t)
+		defer end()
+		pass(30 * time.Second)
+		require.Equal(t, []string{"rebuild a redis", "rebuild a sql"}, s.did(), "one loading that failed is enough")
+		pass(40 * time.Second)
+		require.Len(t, s.did(), 2, "calm")
+		pass(time.Hour)
+		require.Greater(t, len(s.did()), 10)
+		require.Less(t, len(s.did()), 25, "each attempt costs users more than 10 s")
+	})
+}
+
+func TestAnEpochThatCannotBeOpenedGoesToModeSQL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf("a"), health: coupon.Unopened, unopenable: true}
+		_, end := s.run(t)
+		defer end()
+		pass(20 * time.Second)
+		did := s.did()
+		require.Equal(t, "rebuild a sql", did[len(did)-1])
+		require.NotContains(t, did[:len(did)-1], "rebuild a sql")
+	})
+}
+
+// A claim state that is lost again and again, by eviction say, must not be fenced every few seconds for ever.
+func TestAClaimStateThatIsLostAgainAndAgainIsNoStorm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost, takes: 2 * time.Second}
+		s.onRebuild = func(context.Context, coupon.Mode) error {
+			time.AfterFunc(time.Second, func() { s.set(func() { s.health = coupon.Lost }) })
+			return nil
+		}
+		_, end := s.run(t)
+		defer end()
+		pass(30 * time.Second)
+		require.Equal(t, []string{"rebuild a redis", "rebuild a redis", "rebuild a sql"}, s.did())
+		pass(10 * time.Minute)
+		require.LessOrEqual(t, len(s.did()), 20, "fences in 10 minutes")
+		require.Contains(t, s.did()[3:], "rebuild a redis", "it is tried again")
+	})
+}
+
+func TestFewComeBackAtOnceAndTheLostGoFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf(strings.Split("abcdefghijklmnopqrst", "")...), health: coupon.Lost}
+		for i := range s.campaigns[:17] {
+			s.campaigns[i].Mode = coupon.ModeSQL
+		}
+		s.logAway = true
+		_, end := s.run(t)
+		defer end()
+		pass(20 * time.Second)
+		s.set(func() { s.logAway = false })
+		pass(20 * time.Second)
+		require.Equal(t, []string{
+			"rebuild a+b+c+d+e+r+s+t redis", "rebuild f+g+h+i+j+k+l+m redis", "rebuild n+o+p+q redis",
+		}, s.did())
+	})
+}
+
+func TestAJobForARedisThatIsGoneIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost, takes: time.Hour}
+		_, end := s.run(t)
+		defer end()
+		pass(time.Minute)
+		require.Equal(t, []string{"rebuild a redis"}, s.did())
+		s.set(func() { s.health, s.takes = coupon.Unreachable, time.Second })
+		pass(4 * time.Second)
+		require.Len(t, s.did(), 1)
+		pass(6 * time.Second)
+		require.Equal(t, []string{"rebuild a redis", "rebuild a sql"}, s.did())
+	})
+}
+
+func TestWhatTakesLongOrKeepsFromLeadingIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost, takes: time.Hour}
+		_, end := s.run(t)
+		defer end()
+		pass(9 * time.Second)
+		_, endSecond := s.run(t)
+		defer endSecond()
+		require.NotContains(t, s.logged.String(), "takes long")
+		pass(2 * time.Second)
+		require.Contains(t, s.logged.String(), "takes long")
+		require.Contains(t, s.logged.String(), "as told")
+		require.NotContains(t, s.logged.String(), "cannot ask for the lead", "another one has it")
+		s.set(func() { s.leadAway = true })
+		pass(time.Second)
+		require.Contains(t, s.logged.String(), "cannot ask for the lead")
+	})
+}
+
 func TestAnUnopenedEpochIsOpenedAfterAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -266,7 +212,7 @@ func TestALongDrainKeepsNobodyFromWatching(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost}
-		s.onRebuild = func(ctx context.Context) error {
+		s.onRebuild = func(ctx context.Context, _ coupon.Mode) error {
 			s.set(func() { s.campaigns[0].EpochState = coupon.EpochFencing })
 			select {
 			case <-time.After(10 * time.Minute):
@@ -290,7 +236,7 @@ func TestAFailingFenceIsTriedAgainAndNotAllTheTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost}
-		s.onRebuild = func(context.Context) error { return errAway }
+		s.onRebuild = func(context.Context, coupon.Mode) error { return errAway }
 		_, end := s.run(t)
 		defer end()
 		pass(time.Minute)
@@ -304,7 +250,7 @@ func TestOneOfTwoWardensLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{campaigns: campaignsOf("a"), health: coupon.Lost}
 		cancelled := make(chan struct{}, 1)
-		s.onRebuild = func(ctx context.Context) error {
+		s.onRebuild = func(ctx context.Context, _ coupon.Mode) error {
 			s.set(func() { s.campaigns[0].EpochState = coupon.EpochFencing })
 			<-ctx.Done()
 			cancelled <- struct{}{}

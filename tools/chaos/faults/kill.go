@@ -69,28 +69,30 @@ func killConsumersAtPoints(ctx context.Context, s *Scene) error {
 	return spread(ctx, s.Consumers, s.arms(issuePoints, rarePasses+1))
 }
 
-// killAtOutbox takes the log away, so that grants are issued directly or stay pending, and kills those who do that: the
-// api-servers, and the sweeping batch job.
+// killAtOutbox takes the log away, so that grants are issued directly, and kills who does that. With the log back it kills the
+// api-servers between a grant and its publishing, and then whoever sweeps what they left pending.
 func killAtOutbox(ctx context.Context, s *Scene) error {
 	link := s.Link(world.APISide, world.KafkaStore)
 	if err := link.Break(world.Cut); err != nil {
 		return err
 	}
 	const dark = 8 * time.Second
-	if err := s.Servers[0].Arm(s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)...); err != nil {
-		return err
-	}
-	if err := s.Servers[1].Arm(s.arms([]failpoint.Point{failpoint.SweepRead, failpoint.DirectSent}, 1)...); err != nil {
-		return err
+	for _, server := range s.Servers {
+		if err := server.Arm(s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)...); err != nil {
+			return err
+		}
 	}
 	if err := world.Pause(ctx, dark); err != nil {
 		return err
 	}
-	if err := s.Servers[0].Arm(s.arms([]failpoint.Point{failpoint.SweepPublished}, 1)...); err != nil {
-		return err
-	}
 	if err := link.Mend(ctx); err != nil {
 		return err
+	}
+	for i, sweep := range []failpoint.Point{failpoint.SweepRead, failpoint.SweepPublished} {
+		granted := s.arms([]failpoint.Point{failpoint.ScriptReplied}, rarePasses)[0]
+		if err := s.Servers[i].Arm(granted, world.Arm{Point: sweep, Pass: 1}); err != nil {
+			return err
+		}
 	}
 	return awaitFired(ctx, s.Servers)
 }
