@@ -71,7 +71,7 @@ func decideLoading(c *coupon.Campaign, m *memory, now time.Time) decision {
 
 func decideActive(c *coupon.Campaign, health coupon.Health, m *memory, now time.Time) decision {
 	closed := c.Status == coupon.CampaignClosed
-	if !closed && c.FenceWanted == c.Epoch {
+	if c.FenceWanted == c.Epoch {
 		return m.rebuild(now, "a fence is wanted")
 	}
 	if c.Mode == coupon.ModeSQL {

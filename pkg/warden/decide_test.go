@@ -45,7 +45,8 @@ func TestDecide(t *testing.T) {
 	}
 	plain := campaign(func(*coupon.Campaign) {})
 	paused := campaign(func(c *coupon.Campaign) { c.Status = coupon.CampaignPaused })
-	closed := campaign(func(c *coupon.Campaign) { c.Status, c.FenceWanted = coupon.CampaignClosed, 3 })
+	closed := campaign(func(c *coupon.Campaign) { c.Status = coupon.CampaignClosed })
+	closedWanted := campaign(func(c *coupon.Campaign) { c.Status, c.FenceWanted = coupon.CampaignClosed, 3 })
 	wanted := campaign(func(c *coupon.Campaign) { c.FenceWanted = 3 })
 	inSQL := campaign(func(c *coupon.Campaign) { c.Mode = coupon.ModeSQL })
 	wantedSQL := campaign(func(c *coupon.Campaign) { c.Mode, c.FenceWanted = coupon.ModeSQL, 3 })
@@ -88,6 +89,7 @@ func TestDecide(t *testing.T) {
 		"closed, lost: retired":           {closed, coupon.Lost, here, lost},
 		"closed, unopened":                {closed, coupon.Unopened, here, first},
 		"closed, away":                    {closed, coupon.Unreachable, gone(time.Hour), none},
+		"closed, wanted: retired":         {closedWanted, coupon.Sound, here, redis},
 		"half a fence":                    {fencing, coupon.Lost, here, redis},
 		"half a fence, away a moment":     {fencing, coupon.Unreachable, gone(time.Second), none},
 		"half a fence, away":              {fencing, coupon.Unreachable, gone(time.Minute), sql},
