@@ -11,10 +11,11 @@ eval "$(scripts/services.sh env)"
 echo "# $(date -u +%F), $(nproc) cores, $(go version | cut -d' ' -f3), $SEONCHAK_STORES"
 bench pkg 'Claim|Memory' redisstock 3x
 bench pkg 'Publish' kafkastream 3s
-bench pkg 'Issue' mysqlstore 3s
-bench e2e 'Apply' . 1x
+bench pkg 'Issue$|Direct$' mysqlstore 3s
+bench pkg 'Rebuild' fence 1x
+bench e2e 'Apply|Cost' . 1x
 if SEONCHAK_MYSQL=mysql scripts/services.sh up mysql; then
   eval "$(SEONCHAK_MYSQL=mysql scripts/services.sh env)"
   echo "# $SEONCHAK_STORES"
-  bench pkg 'Issue' mysqlstore 3s
+  bench pkg 'Issue$|Direct$' mysqlstore 3s
 fi

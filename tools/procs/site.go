@@ -98,11 +98,18 @@ func (s *Site) prepare(ctx context.Context) error {
 
 // StartAPIServer starts one more api-server on free ports; env is added to its environment.
 func (s *Site) StartAPIServer(ctx context.Context, env ...string) (*APIServer, error) {
+	return s.StartOther(ctx, s.spec("api-server").Binary, env...)
+}
+
+// StartOther starts one more api-server of another build, a file, on free ports; env is added to its environment.
+func (s *Site) StartOther(ctx context.Context, binary string, env ...string) (*APIServer, error) {
 	public, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	p, admin, err := s.start(ctx, "api-server", append([]string{"HTTP_ADDR=" + public}, env...))
+	spec := s.spec("api-server")
+	spec.Binary = binary
+	p, admin, err := s.start(ctx, spec, append([]string{"HTTP_ADDR=" + public}, env...))
 	if err != nil {
 		return nil, err
 	}
@@ -111,19 +118,18 @@ func (s *Site) StartAPIServer(ctx context.Context, env ...string) (*APIServer, e
 
 // StartConsumer starts one more consumer on a free port; env is added to its environment.
 func (s *Site) StartConsumer(ctx context.Context, env ...string) (*Consumer, error) {
-	p, admin, err := s.start(ctx, "consumer", env)
+	p, admin, err := s.start(ctx, s.spec("consumer"), env)
 	if err != nil {
 		return nil, err
 	}
 	return &Consumer{Process: p, Admin: admin}, nil
 }
 
-func (s *Site) start(ctx context.Context, program string, env []string) (p *Process, admin string, err error) {
+func (s *Site) start(ctx context.Context, spec Spec, env []string) (p *Process, admin string, err error) {
 	address, err := FreeAddress()
 	if err != nil {
 		return nil, "", err
 	}
-	spec := s.spec(program)
 	spec.Env = append(append(spec.Env, "ADMIN_ADDR="+address), env...)
 	spec.Ready = "http://" + address + "/readyz"
 	p = s.add(spec)
