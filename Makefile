@@ -40,6 +40,10 @@ model: ## every reachable state of the model of the protocol, in all its configu
 chaos: chaos-programs ## the fault suite, short form: at most 10 minutes on 2 cores
 	@bin/chaos
 
+.PHONY: chaos-smoke
+chaos-smoke: chaos-programs ## some classes of the fault suite: about four minutes
+	@bin/chaos --only '^(kill consumer at points|kill at the outbox|kill stock moves at points|kill anything|redis killed, back empty|redis stale replica promoted|redis away 8 s|mysql row locked \(1205\)|limit moves, redis restarts|duplicates and poison in the log)$$'
+
 .PHONY: chaos-long
 chaos-long: chaos-programs ## the fault suite, long form: hours; goes on where it was interrupted
 	@tools/chaos/build.sh bin/chaos-programs/clocked clocked

@@ -38,8 +38,8 @@ evidence() {
 }
 
 database_tests() {
-  go -C pkg test -race -count=1 ./mysqlstore/
-  go -C batch test -race -count=1 ./...
+  go -C pkg test -count=1 ./mysqlstore/
+  go -C batch test -count=1 ./...
 }
 
 on "$first" all_modules
