@@ -37,29 +37,6 @@ func (r *issuedRow) coupon() coupon.Coupon {
 	}
 }
 
-// Coupon returns the coupon of a key, and false when there is none.
-func (s *Store) Coupon(ctx context.Context, key coupon.Key) (coupon.Coupon, bool, error) {
-	var row issuedRow
-	found, err := s.read(ctx, "read coupon", &row, selectCoupons+" WHERE c.slug = ? AND p.user_id = ? AND p.n = ?",
-		key.Campaign, key.User, key.N)
-	return row.coupon(), found > 0, err
-}
-
-// Coupons returns a user's coupons of a campaign, by n.
-func (s *Store) Coupons(ctx context.Context, campaign, user string) ([]coupon.Coupon, error) {
-	var rows []issuedRow
-	_, err := s.read(ctx, "read coupons", &rows, selectCoupons+" WHERE c.slug = ? AND p.user_id = ? ORDER BY p.n",
-		campaign, user)
-	if err != nil {
-		return nil, err
-	}
-	coupons := make([]coupon.Coupon, len(rows))
-	for i := range rows {
-		coupons[i] = rows[i].coupon()
-	}
-	return coupons, nil
-}
-
 // CouponsOf returns the coupons of those keys of one campaign that have one, in the order of the keys.
 func (s *Store) CouponsOf(ctx context.Context, campaign string, keys []coupon.Key) ([]coupon.Coupon, error) {
 	rows, err := couponsOfUsers(s.db.WithContext(ctx), campaign, usersOf(keys))

@@ -1,6 +1,7 @@
 package mysqlstore
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"sync/atomic"
@@ -154,4 +155,13 @@ func await(tb testing.TB, cond func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// Coupon returns the coupon of a key, and false when there is none.
+func (b *bundle) Coupon(ctx context.Context, key coupon.Key) (coupon.Coupon, bool, error) {
+	found, err := b.CouponsOf(ctx, key.Campaign, []coupon.Key{key})
+	if err != nil || len(found) == 0 {
+		return coupon.Coupon{}, false, err
+	}
+	return found[0], true, nil
 }

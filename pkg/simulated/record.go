@@ -3,7 +3,6 @@ package simulated
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -150,24 +149,6 @@ func (r *Record) Standings(ctx context.Context, ids []string) (map[string]coupon
 	})
 }
 
-// Coupons returns a user's coupons of a campaign, by n.
-func (r *Record) Coupons(ctx context.Context, campaign, user string) ([]coupon.Coupon, error) {
-	return transact(ctx, r, fmt.Sprintf("coupons %s %s", campaign, user), func() ([]coupon.Coupon, error) {
-		b, err := r.book(campaign)
-		if err != nil {
-			return nil, nil
-		}
-		var found []coupon.Coupon
-		for _, row := range b.rows {
-			if row.User == user {
-				found = append(found, row)
-			}
-		}
-		slices.SortFunc(found, func(a, b coupon.Coupon) int { return cmp.Compare(a.N, b.N) })
-		return found, nil
-	})
-}
-
 // CouponsOf returns the rows of many keys of one campaign.
 func (r *Record) CouponsOf(ctx context.Context, campaign string, keys []coupon.Key) ([]coupon.Coupon, error) {
 	return transact(ctx, r, "coupons of "+campaign, func() ([]coupon.Coupon, error) {
@@ -200,13 +181,6 @@ func (r *Record) FailuresOf(ctx context.Context, campaign string, keys []coupon.
 		}
 		return found, nil
 	})
-}
-
-// Failure returns where the live failed event of a key stands.
-func (r *Record) Failure(ctx context.Context, key coupon.Key) (coupon.FailureStatus, bool, error) {
-	found, err := r.FailuresOf(ctx, key.Campaign, []coupon.Key{key})
-	status, ok := found[key]
-	return status, ok, err
 }
 
 func (b *book) row(key coupon.Key) (coupon.Coupon, bool) {

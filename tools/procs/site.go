@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -228,9 +227,6 @@ func (s *Site) drop() error {
 	}
 	return nil
 }
-
-// NewDir returns a new folder for a site's logs in the system's folder for temporary files.
-func NewDir() (string, error) { return os.MkdirTemp("", "seonchak-") }
 
 func token() string {
 	var b [6]byte
