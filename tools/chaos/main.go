@@ -34,6 +34,7 @@ type settings struct {
 	only        string
 	seed        uint64
 	count       int
+	lanes       int
 	long        bool
 	list        bool
 	rate        float64
@@ -114,6 +115,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	flags.StringVar(&s.only, "only", "", "run these fault classes alone: a name or a `pattern`; of planted, a bug")
 	flags.Uint64Var(&s.seed, "seed", 1, "of the first run; the next has the next one")
 	flags.IntVar(&s.count, "runs", 0, "run every class this often; 0 = once, or as often as --long needs")
+	flags.IntVar(&s.lanes, "lanes", 2, "worlds side by side, each with stores of its own and one run at a time")
 	flags.BoolVar(&s.long, "long", false, fmt.Sprintf("every class, until %d SIGKILLs, %d kinds of window and %d grants are in the ledger", longKills, longKinds, longAcked))
 	flags.BoolVar(&s.list, "list", false, "list the fault classes")
 	flags.Float64Var(&s.rate, "rate", 250, "applies a second")
@@ -123,6 +125,9 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected %q", flags.Args())
+	}
+	if s.lanes < 1 {
+		return s, fmt.Errorf("--lanes %d: wanted at least 1", s.lanes)
 	}
 	return s, nil
 }

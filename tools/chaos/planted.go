@@ -11,7 +11,6 @@ import (
 
 	"github.com/seonchak/seonchak/pkg/planted"
 	"github.com/seonchak/seonchak/tools/chaos/faults"
-	"github.com/seonchak/seonchak/tools/chaos/world"
 )
 
 type trap struct {
@@ -38,12 +37,11 @@ const tries = 2
 
 // catchPlanted runs the programs with each bug and expects the suite to see it.
 func catchPlanted(ctx context.Context, s settings, stdout, stderr io.Writer) (err error) {
-	w, err := world.Open(ctx, world.Config{Dir: s.dir, Scripts: s.scripts})
+	trapper, err := openLane(ctx, s, 0, stderr)
+	defer func() { err = errors.Join(err, trapper.close()) }()
 	if err != nil {
 		return err
 	}
-	trapper := &suite{settings: s, world: w, progress: stderr}
-	defer func() { err = errors.Join(err, trapper.world.Close()) }()
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\n", args...) } // Flush tells
 	line("bug\tcaught by\tfault class\tseed")
@@ -68,19 +66,19 @@ func catchPlanted(ctx context.Context, s settings, stdout, stderr io.Writer) (er
 }
 
 // catch returns the first run that saw the bug, or the last one that did not. A run that could not be made catches nothing.
-func (s *suite) catch(ctx context.Context, t trap) (last Record, err error) {
-	s.environment, s.withoutCheck, s.bin = []string{"SEONCHAK_PLANTED=" + string(t.bug)}, t.bug == planted.NoWalls, ""
+func (l *lane) catch(ctx context.Context, t trap) (last Record, err error) {
+	l.environment, l.withoutCheck, l.bin = []string{"SEONCHAK_PLANTED=" + string(t.bug)}, t.bug == planted.NoWalls, ""
 	for try := range uint64(tries) {
 		for _, name := range t.classes {
 			class, found := faults.Find(name)
 			if !found {
 				return last, fmt.Errorf("there is no fault class %q", name)
 			}
-			last, err = s.one(ctx, class, s.seed+try, func(string) {})
+			last, err = l.one(ctx, class, l.seed+try, func(string) {})
 			if err != nil {
 				return last, err
 			}
-			_, _ = fmt.Fprintln(s.progress, t.bug, describe(last))
+			_, _ = fmt.Fprintln(l.complain, t.bug, describe(last))
 			if len(last.Layers) > 0 {
 				return last, nil
 			}

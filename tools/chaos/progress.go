@@ -11,9 +11,8 @@ import (
 
 // progress shows how far the suite is: a bar on a terminal, a line for each run anywhere else.
 type progress struct {
-	w     io.Writer
-	bar   *progressbar.ProgressBar // nil where there is no terminal
-	class string
+	w   io.Writer
+	bar *progressbar.ProgressBar // nil where there is no terminal
 }
 
 func newProgress(w io.Writer, runs int) *progress {
@@ -25,10 +24,10 @@ func newProgress(w io.Writer, runs int) *progress {
 	return p
 }
 
-// phase says what the run at hand is doing.
-func (p *progress) phase(phase string) {
+// phase says what the run of that class is doing.
+func (p *progress) phase(class, phase string) {
 	if p.bar != nil {
-		p.bar.Describe(fmt.Sprintf("%-38s %-8s", p.class, phase)) // a bar that cannot be drawn harms nothing
+		p.bar.Describe(fmt.Sprintf("%-38s %-8s", class, phase)) // a bar that cannot be drawn harms nothing
 	}
 }
 

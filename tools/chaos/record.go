@@ -34,6 +34,13 @@ type Record struct {
 	Grant    float64        `json:"grant_s"`          // from the heal to the first new grant; below 0: none was left to give
 	Rest     float64        `json:"rest_s"`           // from the heal to rest
 	Stopped  string         `json:"stopped,omitempty"`
+
+	// Of the applies sent while the fault lasted: how many, how many were answered within a second, how long the slowest
+	// took, and what was told how often.
+	Asked   int64            `json:"asked"`
+	Prompt  int64            `json:"prompt"`
+	Slowest float64          `json:"slowest_s"`
+	Told    map[string]int64 `json:"told,omitempty"`
 }
 
 // OK reports whether nothing is wrong.
@@ -53,6 +60,22 @@ func (r *Record) add(v drop.Verdict) {
 		if f.Fault {
 			r.Layers = append(r.Layers, "verdict: "+f.Name)
 		}
+	}
+}
+
+// told takes in what was told of a campaign between two instants.
+func (r *Record) told(answers []drop.Answer, from, to time.Time) {
+	for _, a := range answers {
+		if a.Sent.Before(from) || !a.Sent.Before(to) {
+			continue
+		}
+		took := a.Received.Sub(a.Sent)
+		r.Asked++
+		if a.HTTP != 0 && took <= time.Second {
+			r.Prompt++
+		}
+		r.Slowest = max(r.Slowest, took.Seconds())
+		r.Told[a.Summary()]++
 	}
 }
 

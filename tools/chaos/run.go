@@ -36,7 +36,7 @@ func (r *runner) run(ctx context.Context, class faults.Class, seed uint64) Recor
 	ctx, cancel := context.WithTimeout(ctx, runBound)
 	defer cancel()
 	began := time.Now()
-	record := Record{At: began.UTC(), Class: class.Name, Seed: seed, Window: !class.Kills, Kills: map[string]int{}, Grant: -1}
+	record := Record{At: began.UTC(), Class: class.Name, Seed: seed, Window: !class.Kills, Kills: map[string]int{}, Told: map[string]int64{}, Grant: -1}
 	r.world.Random = rand.New(rand.NewPCG(seed, 2))
 	if err := r.play(ctx, class, seed, &record); err != nil {
 		record.Stopped = err.Error()
@@ -65,7 +65,7 @@ func (r *runner) play(ctx context.Context, class faults.Class, seed uint64, reco
 	kills := r.world.StoreKills()
 	r.world.Deaths() // of before
 	r.show("drop")
-	healed, err := r.drops(ctx, class, scene)
+	broke, healed, err := r.drops(ctx, class, scene)
 	if err != nil {
 		return err
 	}
@@ -76,6 +76,9 @@ func (r *runner) play(ctx context.Context, class faults.Class, seed uint64, reco
 	}
 	record.Rest = time.Since(healed).Seconds()
 	r.account(record, kills, scene, healed)
+	for _, d := range drops {
+		record.told(d.Journal.Answers(), broke, healed)
+	}
 	r.show("verdict")
 	if err := r.judge(ctx, record, drops); err != nil {
 		return err
@@ -100,8 +103,8 @@ func (r *runner) scene(ctx context.Context, class faults.Class, seed uint64) (*f
 	return &faults.Scene{World: r.world, Main: main, Small: small}, err
 }
 
-// drops lets the crowds apply, and the fault come, and returns when everything was healed.
-func (r *runner) drops(ctx context.Context, class faults.Class, scene *faults.Scene) (healed time.Time, err error) {
+// drops lets the crowds apply, and the fault come, and returns when that was and when everything was healed.
+func (r *runner) drops(ctx context.Context, class faults.Class, scene *faults.Scene) (broke, healed time.Time, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return scene.Main.Run(ctx) })
 	group.Go(func() error { return scene.Small.Run(ctx) })
@@ -112,6 +115,7 @@ func (r *runner) drops(ctx context.Context, class faults.Class, scene *faults.Sc
 			return err
 		}
 		r.show("fault")
+		broke = time.Now()
 		failed := class.Fault(ctx, scene)
 		r.show("heal")
 		if err := r.world.Heal(ctx); err != nil {
@@ -123,7 +127,8 @@ func (r *runner) drops(ctx context.Context, class faults.Class, scene *faults.Sc
 		}
 		return world.Pause(ctx, after)
 	})
-	return healed, group.Wait()
+	err = group.Wait()
+	return broke, healed, err
 }
 
 // account notes who died and how long it took until things went on.

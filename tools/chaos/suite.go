@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seonchak/seonchak/tools/chaos/faults"
-	"github.com/seonchak/seonchak/tools/chaos/world"
 )
 
 // What the long form goes on until.
@@ -27,18 +30,17 @@ const (
 	shortAcked   = 20_000
 )
 
-// suite is many runs in one world.
+// suite is many runs, in lanes.
 type suite struct {
 	settings
 	out, progress io.Writer
 
-	world  *world.World
-	ledger *ledger
-	bin    string // folder of the programs that run; "" = none does
-	lived  int    // runs of the site at hand
-	fresh  []Record
-
-	withoutCheck bool // the database's own wall against too many rows is down
+	mu      sync.Mutex // of what the lanes share
+	started int        // runs
+	kinds   int        // of fault windows the long form wants
+	ledger  *ledger
+	fresh   []Record
+	show    *progress
 }
 
 // errWrong is the end of a suite in which something was wrong.
@@ -52,11 +54,11 @@ func (s *suite) run(ctx context.Context) error {
 	if s.ledger, err = openLedger(s.ledgerPath); err != nil {
 		return err
 	}
-	if s.world, err = world.Open(ctx, world.Config{Dir: s.dir, Scripts: s.scripts}); err != nil {
-		return err
+	if s.long {
+		s.kinds = min(longKinds, len(windows(classes)))
+		classes, s.started = alternating(classes), len(s.ledger.records)
 	}
-	err = s.runs(ctx, classes)
-	err = errors.Join(err, s.world.Close(), s.ledger.close())
+	err = errors.Join(s.runs(ctx, classes), s.ledger.close())
 	shown := s.fresh
 	if s.long {
 		shown = s.ledger.records
@@ -120,34 +122,74 @@ func (s *suite) classes() (chosen []faults.Class, notCovered []string, err error
 	return chosen, notCovered, err
 }
 
-func (s *suite) folder(c faults.Class) string { return filepath.Join(s.programs, c.Needs) }
+// alternating puts a class that only kills before each of the others: the long form wants many kills.
+func alternating(classes []faults.Class) (order []faults.Class) {
+	others := windows(classes)
+	kills := slices.DeleteFunc(slices.Clone(classes), func(c faults.Class) bool { return !c.Kills })
+	if len(kills) == 0 || len(others) == 0 {
+		return classes
+	}
+	for i, c := range others {
+		order = append(order, kills[i%len(kills)], c)
+	}
+	return order
+}
+
+// windows are the classes that do more than kill programs.
+func windows(classes []faults.Class) []faults.Class {
+	return slices.DeleteFunc(slices.Clone(classes), func(c faults.Class) bool { return c.Kills })
+}
+
+func (s *settings) folder(c faults.Class) string { return filepath.Join(s.programs, c.Needs) }
 
 func there(folder string) bool {
 	_, err := os.Stat(filepath.Join(folder, "api-server"))
 	return err == nil
 }
 
+// runs opens the lanes and lets each make one run after the other.
 func (s *suite) runs(ctx context.Context, classes []faults.Class) error {
 	total := len(classes)
 	if s.count > 0 {
 		total = s.count * len(classes)
 	}
-	show := newProgress(s.progress, total)
+	s.show = newProgress(s.progress, total)
 	_, _ = fmt.Fprintf(s.progress, "chaos --seed %d: %d fault classes, logs in %s\n", s.seed, len(classes), s.dir)
-	for i := 0; !s.enough(i, len(classes)); i++ {
-		class := classes[i%len(classes)]
-		show.class = class.Name
-		record, err := s.one(ctx, class, s.seed+uint64(i), show.phase)
-		if err != nil {
-			return err
+	group, ctx := errgroup.WithContext(ctx)
+	for number := range min(s.lanes, total) {
+		group.Go(func() error { return s.keepRunning(ctx, number, classes) })
+	}
+	return group.Wait()
+}
+
+// keepRunning makes runs in a lane of its own until there are enough.
+func (s *suite) keepRunning(ctx context.Context, number int, classes []faults.Class) (err error) {
+	lane, err := openLane(ctx, s.settings, number, s.progress)
+	defer func() { err = errors.Join(err, lane.close()) }()
+	for err == nil {
+		i, more := s.next(len(classes))
+		if !more {
+			return nil
 		}
-		show.done(record)
-		s.fresh = append(s.fresh, record)
-		if err := s.ledger.add(record); err != nil {
-			return err
+		class := classes[i%len(classes)]
+		var record Record
+		record, err = lane.one(ctx, class, s.seed+uint64(i), func(phase string) { s.shows(class.Name, phase) })
+		if record.Class != "" && ctx.Err() == nil {
+			err = errors.Join(err, s.made(record))
 		}
 	}
-	return nil
+	return err
+}
+
+// next returns the number of a run that nobody makes yet; the classes take turns.
+func (s *suite) next(classes int) (number int, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.enough(s.started, classes) {
+		return 0, false
+	}
+	s.started++
+	return s.started - 1, true
 }
 
 // enough reports whether the run of that number is not wanted any more.
@@ -157,65 +199,23 @@ func (s *suite) enough(i, classes int) bool {
 		return i >= s.count*classes
 	case s.long:
 		t := sum(s.ledger.records)
-		return t.kills >= longKills && t.kinds >= min(longKinds, classes) && t.acked >= longAcked
+		return t.kills >= longKills && t.kinds >= s.kinds && t.acked >= longAcked
 	default:
 		return i >= classes
 	}
 }
 
-// one makes one run; after one that went wrong everything is made anew, so that it cannot spoil the next.
-func (s *suite) one(ctx context.Context, class faults.Class, seed uint64, phase func(string)) (Record, error) {
-	if folder := s.folder(class); s.bin != folder || s.lived >= siteRuns {
-		if err := s.populate(ctx, folder, phase); err != nil {
-			return Record{}, err
-		}
-	}
-	s.lived++
-	r := &runner{world: s.world, workers: s.workers, rate: s.rate, show: phase}
-	record := r.run(ctx, class, seed)
-	if ctx.Err() != nil {
-		return record, ctx.Err()
-	}
-	if record.OK() {
-		return record, nil
-	}
-	return record, s.renew(ctx)
+// made keeps what came of a run.
+func (s *suite) made(r Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show.done(r)
+	s.fresh = append(s.fresh, r)
+	return s.ledger.add(r)
 }
 
-func (s *suite) populate(ctx context.Context, folder string, phase func(string)) error {
-	phase("starting")
-	if err := s.world.Clear(); err != nil {
-		return err
-	}
-	s.bin, s.lived = folder, 0
-	err := s.world.Populate(ctx, world.Population{Bin: folder, Servers: servers, Consumers: consumers, Env: s.environment})
-	if err != nil || !s.withoutCheck {
-		return err
-	}
-	_, err = s.world.DB.ExecContext(ctx, `ALTER TABLE campaigns DROP CONSTRAINT campaigns_within_limit`)
-	return err
-}
-
-// The programs of a site, and how many runs it serves before there is a fresh one: what its wardens and reconciliations
-// look after grows with every run.
-const (
-	servers   = 2
-	consumers = 2
-	siteRuns  = 15
-)
-
-// renew throws everything away; the next run has new stores and new programs.
-func (s *suite) renew(ctx context.Context) (err error) {
-	const attempts = 3 // a busy machine may be too slow for a store to start
-	s.bin = ""
-	for range attempts {
-		if err := s.world.Close(); err != nil {
-			return err
-		}
-		if s.world, err = world.Open(ctx, world.Config{Dir: s.dir, Scripts: s.scripts}); err == nil || ctx.Err() != nil {
-			return err
-		}
-		_, _ = fmt.Fprintln(s.progress, "once more:", err)
-	}
-	return err
+func (s *suite) shows(class, phase string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show.phase(class, phase)
 }

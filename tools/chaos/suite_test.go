@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/failpoint"
 	"github.com/seonchak/seonchak/tools/chaos/faults"
 	"github.com/seonchak/seonchak/tools/drop"
@@ -159,16 +161,42 @@ func TestARecordOfAVerdict(t *testing.T) {
 	require.Contains(t, describe(r), "WRONG")
 }
 
+func TestWhatWasToldDuringTheFault(t *testing.T) {
+	t.Parallel()
+	at := func(s float64) time.Time { return time.Unix(1000, 0).Add(time.Duration(s * float64(time.Second))) }
+	r := Record{Told: map[string]int64{}}
+	r.told([]drop.Answer{
+		{HTTP: 202, Status: coupon.StatusAccepted, Sent: at(0.9), Received: at(4)}, // before it
+		{HTTP: 202, Status: coupon.StatusPending, Sent: at(1), Received: at(2)},
+		{HTTP: 503, Code: coupon.CodeUnavailable, Sent: at(1.5), Received: at(2.7)},
+		{Unknown: "refused", Sent: at(2), Received: at(2.1)},
+		{HTTP: 202, Status: coupon.StatusAccepted, Sent: at(3), Received: at(3.1)}, // after it
+	}, at(1), at(3))
+	require.EqualValues(t, 3, r.Asked)
+	require.EqualValues(t, 1, r.Prompt, "late, and no answer at all, are not prompt")
+	require.InDelta(t, 1.2, r.Slowest, 1e-9)
+	require.Equal(t, map[string]int64{"pending": 1, "issuance_unavailable": 1, "none": 1}, r.Told)
+}
+
+func TestTheLongFormAlternates(t *testing.T) {
+	t.Parallel()
+	var order []string
+	for _, c := range alternating([]faults.Class{{Name: "kill a", Kills: true}, {Name: "x"}, {Name: "y"}, {Name: "kill b", Kills: true}, {Name: "z"}}) {
+		order = append(order, c.Name)
+	}
+	require.Equal(t, []string{"kill a", "x", "kill b", "y", "kill a", "z"}, order)
+}
+
 func TestTheTable(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	require.NoError(t, writeTable(&out, []Record{
-		{Class: "redis killed", Acked: 1000, Grant: 1, Rest: 5, Window: true, Kills: map[string]int{"redis": 1}},
-		{Class: "redis killed", Acked: 2000, Grant: 3, Rest: 6, Window: true, Kills: map[string]int{"redis": 1}},
+		{Class: "redis killed", Acked: 1000, Asked: 900, Prompt: 899, Slowest: 1.5, Grant: 1, Rest: 5, Window: true, Kills: map[string]int{"redis": 1}},
+		{Class: "redis killed", Acked: 2000, Asked: 100, Prompt: 100, Slowest: 0.3, Grant: 3, Rest: 6, Window: true, Kills: map[string]int{"redis": 1}},
 		{Class: "kill consumers", Acked: 10, Grant: -1, Rest: 9, Lost: 1, Layers: []string{"verdict: lost"}, Kills: map[string]int{"C1": 4}},
 	}, []string{"clock of one consumer +1h"}))
-	require.Regexp(t, `redis killed +2 +2 +3,000 +0 +0 +0 +0 +0 +1\.0 s +3\.0 s +5\.0 s +6\.0 s`, out.String())
-	require.Regexp(t, `kill consumers +1 +4 +10 +1 +0 +0 +0 +0 +- +- +9\.0 s +9\.0 s`, out.String())
+	require.Regexp(t, `redis killed +2 +2 +3,000 +0 +0 +0 +0 +0 +1\.0 s +3\.0 s +5\.0 s +6\.0 s +99\.9 % +1\.5 s`, out.String())
+	require.Regexp(t, `kill consumers +1 +4 +10 +1 +0 +0 +0 +0 +- +- +9\.0 s +9\.0 s +- +0\.0 s`, out.String())
 	require.Contains(t, out.String(), "NOT COVERED: clock of one consumer +1h")
 	require.Contains(t, out.String(), "crash points that killed nothing: A1")
 	require.NotContains(t, out.String(), " C1 C2", "C1 killed something")

@@ -15,7 +15,7 @@ import (
 func writeTable(w io.Writer, records []Record, notCovered []string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\n", args...) } // Flush tells
-	line("fault class\truns\tkills\tacked\tlost\tdoubled\tover\twrong\tunrest\tgrant p50\tmax\trest p50\tmax\t")
+	line("fault class\truns\tkills\tacked\tlost\tdoubled\tover\twrong\tunrest\tgrant p50\tmax\trest p50\tmax\twithin 1 s\tslowest\t")
 	names, groups := byClass(records)
 	for _, name := range names {
 		line("%s\t%s", name, figures(groups[name]))
@@ -54,7 +54,7 @@ func unpassed(t totals) (missing []string) {
 
 // figures are the columns of some runs.
 func figures(records []Record) string {
-	var sum Record
+	var sum Record // Slowest is that of all
 	var unrest, kills int
 	var grants, rests []float64
 	for _, r := range records {
@@ -68,13 +68,25 @@ func figures(records []Record) string {
 			unrest++
 		}
 		kills += r.killed()
+		sum.Asked += r.Asked
+		sum.Prompt += r.Prompt
+		sum.Slowest = max(sum.Slowest, r.Slowest)
 		if r.Grant >= 0 {
 			grants = append(grants, r.Grant)
 		}
 		rests = append(rests, r.Rest)
 	}
-	return fmt.Sprintf("%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t", len(records), kills, drop.Number(sum.Acked),
-		sum.Lost, sum.Doubled, sum.Over, sum.Wrong, unrest, middleAndMost(grants), middleAndMost(rests))
+	return fmt.Sprintf("%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%.1f s\t", len(records), kills, drop.Number(sum.Acked),
+		sum.Lost, sum.Doubled, sum.Over, sum.Wrong, unrest, middleAndMost(grants), middleAndMost(rests), percent(sum.Prompt, sum.Asked), sum.Slowest)
+}
+
+// percent rounds down: 99.9 % is not all.
+func percent(part, whole int64) string {
+	if whole == 0 {
+		return "-"
+	}
+	const tenths = 1000
+	return fmt.Sprintf("%d.%d %%", part*tenths/whole/10, part*tenths/whole%10)
 }
 
 // middleAndMost returns two columns.

@@ -30,6 +30,18 @@ func (a Answer) Binding() bool {
 	return a.granted() && (a.Status == coupon.StatusAccepted || a.Status == coupon.StatusIssued)
 }
 
+// Summary is what was told in a word: the status of a claim, the code of a problem, "none" where no answer came.
+func (a Answer) Summary() string {
+	switch {
+	case a.HTTP == 0:
+		return "none"
+	case a.granted():
+		return string(a.Status)
+	default:
+		return string(a.Code)
+	}
+}
+
 func (a Answer) granted() bool { return a.HTTP == http.StatusAccepted || a.HTTP == http.StatusOK }
 
 // transient reports whether a client would try again at once or soon.

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"slices"
 
 	"github.com/seonchak/seonchak/pkg/failpoint"
 	"github.com/seonchak/seonchak/tools/chaos/world"
@@ -54,6 +55,16 @@ func awaitFired(ctx context.Context, programs []*world.Program) error {
 	// What did not fire is missing in the table.
 	_ = world.Await(bounded, "every point is passed", func() bool { return fired(programs) })
 	return ctx.Err()
+}
+
+// passed reports whether each point has killed at least one of the programs, all of which were armed with it.
+func passed(programs []*world.Program, points []failpoint.Point) bool {
+	for _, point := range points {
+		if !slices.ContainsFunc(programs, func(p *world.Program) bool { return !p.Armed(point) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func fired(programs []*world.Program) bool {

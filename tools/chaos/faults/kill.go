@@ -2,12 +2,11 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/seonchak/seonchak/pkg/failpoint"
 	"github.com/seonchak/seonchak/tools/chaos/world"
@@ -39,16 +38,12 @@ const fireWithin = 40 * time.Second // a point that nobody passed for so long is
 
 func kills() []Class {
 	classes := []Class{
-		{
-			Name: "kill api-server, retry, fence at points", Short: true, Lasts: time.Minute,
-			Points: slices.Concat(applyPoints, retryPoints, fencePoints), Fault: killServersRetryFence,
-		},
+		{Name: "kill retry at points", Short: true, Lasts: 35 * time.Second, Points: retryPoints, Fault: killRetry},
+		{Name: "kill fence at points", Short: true, Lasts: 60 * time.Second, Points: fencePoints, Fault: killFence},
+		{Name: "kill api-server at points", Short: true, Lasts: 10 * time.Second, Points: applyPoints, Fault: killServersAtPoints},
 		{Name: "kill consumer at points", Short: true, Lasts: 15 * time.Second, Points: issuePoints, Fault: killConsumersAtPoints},
 		{Name: "kill at the outbox", Short: true, Lasts: 15 * time.Second, Points: outboxPoints, Fault: killAtOutbox},
-		{Name: "kill fence at points", Lasts: 25 * time.Second, Points: fencePoints, Fault: killFence},
 		{Name: "kill stock moves at points", Short: true, Restock: true, Lasts: 20 * time.Second, Points: slices.Concat(lowerPoints, cancelPoints), Fault: killStockMoves},
-		{Name: "kill api-server at points", Lasts: 10 * time.Second, Points: applyPoints, Fault: killServersAtPoints},
-		{Name: "kill retry at points", Lasts: 35 * time.Second, Points: retryPoints, Fault: killRetry},
 		{Name: "kill api-servers", Lasts: 8 * time.Second, Fault: killing(func(s *Scene) []*world.Program { return s.Servers })},
 		{Name: "kill consumers", Lasts: 8 * time.Second, Fault: killing(func(s *Scene) []*world.Program { return s.Consumers })},
 		{Name: "kill batch", Lasts: 8 * time.Second, Fault: killing(func(s *Scene) []*world.Program { return s.Jobs })},
@@ -69,30 +64,31 @@ func killConsumersAtPoints(ctx context.Context, s *Scene) error {
 	return spread(ctx, s.Consumers, s.arms(issuePoints, rarePasses+1))
 }
 
-// killAtOutbox takes the log away, so that grants are issued directly, and kills who does that. With the log back it kills the
-// api-servers between a grant and its publishing, and then whoever sweeps what they left pending.
+// killAtOutbox takes the log away, so that grants are issued directly, and kills who does that. Then it takes the database
+// away too: what is granted until the api-servers notice stays pending, and who sweeps it is killed.
 func killAtOutbox(ctx context.Context, s *Scene) error {
-	link := s.Link(world.APISide, world.KafkaStore)
-	if err := link.Break(world.Cut); err != nil {
+	log, database := s.Link(world.APISide, world.KafkaStore), s.Link(world.APISide, world.MySQLStore)
+	if err := log.Break(world.Cut); err != nil {
 		return err
 	}
-	const dark = 8 * time.Second
-	for _, server := range s.Servers {
-		if err := server.Arm(s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)...); err != nil {
+	for i, sweep := range []failpoint.Point{failpoint.SweepRead, failpoint.SweepPublished} {
+		direct := s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)[0]
+		if err := s.Servers[i].Arm(direct, world.Arm{Point: sweep, Pass: 1}); err != nil {
 			return err
 		}
+	}
+	const direct, dark = 6 * time.Second, 3 * time.Second
+	if err := world.Pause(ctx, direct); err != nil {
+		return err
+	}
+	if err := database.Break(world.Cut); err != nil {
+		return err
 	}
 	if err := world.Pause(ctx, dark); err != nil {
 		return err
 	}
-	if err := link.Mend(ctx); err != nil {
+	if err := errors.Join(database.Mend(ctx), log.Mend(ctx)); err != nil {
 		return err
-	}
-	for i, sweep := range []failpoint.Point{failpoint.SweepRead, failpoint.SweepPublished} {
-		granted := s.arms([]failpoint.Point{failpoint.ScriptReplied}, rarePasses)[0]
-		if err := s.Servers[i].Arm(granted, world.Arm{Point: sweep, Pass: 1}); err != nil {
-			return err
-		}
 	}
 	return awaitFired(ctx, s.Servers)
 }
@@ -116,23 +112,28 @@ func killRetry(ctx context.Context, s *Scene) error {
 		return err
 	}
 	retry := s.Job("retry-failed")
-	// In this order: whoever dies at the second leaves everything leased for a minute.
-	if err := retry.Arm(world.Arm{Point: failpoint.RetryApplied, Pass: 1}, world.Arm{Point: failpoint.RetryClaimed, Pass: 1}); err != nil {
-		return err
-	}
 	release()
-	return awaitFired(ctx, []*world.Program{retry})
+	// In this order: whoever dies at the second leaves everything leased for a minute.
+	for _, point := range []failpoint.Point{failpoint.RetryApplied, failpoint.RetryClaimed} {
+		if err := spread(ctx, []*world.Program{retry}, []world.Arm{{Point: point, Pass: 1}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// killFence asks for one fence after the other and kills the consumers at every step of them.
+// killFence asks for one fence after the other and kills the consumers at every step of them. Who takes a fence over from the
+// dead dies at its next step.
 func killFence(ctx context.Context, s *Scene) error {
-	if err := deal(s.Consumers, s.arms(fencePoints, 1)); err != nil {
-		return err
+	for _, consumer := range s.Consumers {
+		if err := consumer.Arm(s.arms(fencePoints, 1)...); err != nil {
+			return err
+		}
 	}
 	const patience = 200 * time.Second
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for !fired(s.Consumers) && bounded.Err() == nil {
+	for !passed(s.Consumers, fencePoints) && bounded.Err() == nil {
 		s.askFence(bounded, s.Main.ID)
 		_ = world.Pause(bounded, time.Second) // its end is seen above
 	}
@@ -143,19 +144,6 @@ func killFence(ctx context.Context, s *Scene) error {
 func (s *Scene) askFence(ctx context.Context, campaign string) {
 	server := s.server()
 	_, _, _ = world.Call(ctx, http.MethodPost, server.Admin+"/admin/v1/campaigns/"+campaign+"/rebuild", "", nil) // asked again
-}
-
-// killServersRetryFence kills the api-servers while failed events come about, then who retries them, and then, while the
-// leases of the dead run out, whoever fences.
-func killServersRetryFence(ctx context.Context, s *Scene) error {
-	group, bounded := errgroup.WithContext(ctx)
-	arms := s.arms(applyPoints, busyPasses)
-	group.Go(func() error { return spread(bounded, s.Servers, arms) })
-	group.Go(func() error { return killRetry(bounded, s) })
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return killFence(ctx, s)
 }
 
 // killStockMoves lowers first and cancels after that: a place that came back a moment before could be taken away without
@@ -185,13 +173,13 @@ func killWhile(ctx context.Context, s *Scene, points []failpoint.Point, work fun
 // killing kills one of the programs now and then.
 func killing(choose func(*Scene) []*world.Program) func(context.Context, *Scene) error {
 	return func(ctx context.Context, s *Scene) error {
-		const times = 8
+		const times = 12
 		programs := choose(s)
 		for range times {
 			if err := programs[s.Random.IntN(len(programs))].Kill(); err != nil {
 				return fmt.Errorf("kill: %w", err)
 			}
-			if err := world.Pause(ctx, s.between(300*time.Millisecond, 1500*time.Millisecond)); err != nil {
+			if err := world.Pause(ctx, s.between(200*time.Millisecond, 1100*time.Millisecond)); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,8 +24,7 @@ type Program struct {
 	process *procs.Process
 
 	mu    sync.Mutex
-	queue []Arm    // for the lives to come, one each
-	armed *Arm     // of this life
+	arms  []Arm    // that have not killed it yet: every life carries all of them
 	env   []string // of every life to come, besides
 	since int64    // where this life's output begins in the log
 	up    bool     // this life is running or being started
@@ -36,7 +36,14 @@ type Arm struct {
 	Pass  int
 }
 
-func (a Arm) String() string { return fmt.Sprintf("%s=%d", a.Point, a.Pass) }
+// list is the arms as SEONCHAK_FAILPOINTS names them.
+func list(arms []Arm) string {
+	var entries []string
+	for _, a := range arms {
+		entries = append(entries, fmt.Sprintf("%s=%d", a.Point, a.Pass))
+	}
+	return strings.Join(entries, ",")
+}
 
 // Death is the end of one life.
 type Death struct {
@@ -77,12 +84,13 @@ func (p *Program) supervise(ctx context.Context, note func(Death)) {
 func (p *Program) bury() Death {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.up, p.armed = false, nil
+	p.up = false
 	state := p.process.Ending()
 	status, _ := state.Sys().(syscall.WaitStatus)
 	death := Death{Program: p.Kind, Killed: status.Signaled() && status.Signal() == syscall.SIGKILL, How: state.String()}
 	if found := died.FindStringSubmatch(p.output()); death.Killed && found != nil {
 		death.Point = failpoint.Point(found[1])
+		p.arms = slices.DeleteFunc(p.arms, func(a Arm) bool { return a.Point == death.Point })
 	}
 	return death
 }
@@ -97,13 +105,13 @@ func (p *Program) output() string {
 	return string(content[max(0, len(content)-lastLog):])
 }
 
-// revive starts the next life with what is armed for it.
+// revive starts the next life, with the arms that are left.
 func (p *Program) revive() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	env := p.env
-	if len(p.queue) > 0 {
-		env = append(env[:len(env):len(env)], "SEONCHAK_FAILPOINTS="+p.queue[0].String())
+	env := slices.Clone(p.env)
+	if len(p.arms) > 0 {
+		env = append(env, "SEONCHAK_FAILPOINTS="+list(p.arms))
 	}
 	if info, err := os.Stat(p.process.Log()); err == nil {
 		p.since = info.Size()
@@ -112,9 +120,6 @@ func (p *Program) revive() error {
 		return err
 	}
 	p.up = true
-	if len(p.queue) > 0 {
-		p.armed, p.queue = &p.queue[0], p.queue[1:]
-	}
 	return nil
 }
 
@@ -127,19 +132,27 @@ func (p *Program) Freeze() error { return p.process.Pause() }
 // Thaw lets it go on.
 func (p *Program) Thaw() error { return p.process.Resume() }
 
-// Arm lets each of the program's next lives end at one of the points; the first begins at once, with a SIGKILL.
+// Arm lets the program's next lives end at the points, each at the one it comes to first of those that are left. The first
+// begins at once, with a SIGKILL.
 func (p *Program) Arm(arms ...Arm) error {
 	p.mu.Lock()
-	p.queue = append(p.queue, arms...)
+	p.arms = append(p.arms, arms...)
 	p.mu.Unlock()
 	return p.Kill()
+}
+
+// Armed reports whether the program is armed with a point that has not killed it yet.
+func (p *Program) Armed(point failpoint.Point) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.arms, func(a Arm) bool { return a.Point == point })
 }
 
 // Fired reports whether every point the program was armed with has killed it.
 func (p *Program) Fired() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.queue) == 0 && p.armed == nil
+	return len(p.arms) == 0
 }
 
 // Setting gives every life to come more environment, the next at once.
@@ -154,8 +167,8 @@ func (p *Program) Setting(env ...string) error {
 func (p *Program) plain(ctx context.Context) error {
 	_ = p.process.Resume() // a frozen one cannot die in order
 	p.mu.Lock()
-	special := p.armed != nil || len(p.queue) > 0 || len(p.env) > 0
-	p.queue, p.env = nil, nil
+	special := len(p.arms) > 0 || len(p.env) > 0
+	p.arms, p.env = nil, nil
 	p.mu.Unlock()
 	if special {
 		if err := p.Kill(); err != nil {
@@ -173,7 +186,7 @@ func (p *Program) awaitReady(ctx context.Context) error {
 	var last error
 	err := Await(ctx, p.Kind+" is ready", func() bool {
 		p.mu.Lock()
-		up := p.up && p.armed == nil && p.process.Ending() == nil
+		up := p.up && len(p.arms) == 0 && p.process.Ending() == nil
 		p.mu.Unlock()
 		if !up {
 			return false

@@ -13,8 +13,8 @@ import (
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
-// mortal is a program that dies at any point it is armed with, as those built with failpoints do.
-const mortal = `if [ -n "$SEONCHAK_FAILPOINTS" ]; then echo "failpoint ${SEONCHAK_FAILPOINTS%=*}: killed" >&2; kill -9 $$; fi
+// mortal is a program that dies at the first point it is armed with, as if it came to that one first.
+const mortal = `if [ -n "$SEONCHAK_FAILPOINTS" ]; then echo "failpoint ${SEONCHAK_FAILPOINTS%%=*}: killed" >&2; kill -9 $$; fi
 if [ -n "$END" ]; then exit 3; fi
 exec sleep 60`
 
@@ -70,7 +70,7 @@ func TestADeadProgramLivesAgain(t *testing.T) {
 	require.NotEqual(t, first, l.process.PID())
 }
 
-func TestEachLifeEndsAtItsPoint(t *testing.T) {
+func TestEachLifeEndsAtAPointThatIsLeft(t *testing.T) {
 	t.Parallel()
 	l := newLives(t)
 	require.NoError(t, l.Arm(Arm{failpoint.ScriptSent, 3}, Arm{failpoint.Committed, 1}))
@@ -79,6 +79,7 @@ func TestEachLifeEndsAtItsPoint(t *testing.T) {
 		[]failpoint.Point{deaths[0].Point, deaths[1].Point, deaths[2].Point}, "the first is the SIGKILL that arming begins with")
 	require.NoError(t, l.awaitReady(t.Context()))
 	require.True(t, l.Fired())
+	require.False(t, l.Armed(failpoint.Committed))
 }
 
 func TestPlainEndsWhatIsSpecial(t *testing.T) {
