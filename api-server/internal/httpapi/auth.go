@@ -41,12 +41,14 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (Caller, error)
 }
 
+var everyScope = []string{ScopeAdmin}
+
 // Dev takes the user from X-User-Id and grants every scope. It is for development and refused in production.
 type Dev struct{}
 
 // Authenticate returns the caller named by X-User-Id.
 func (Dev) Authenticate(r *http.Request) (Caller, error) {
-	return Caller{User: r.Header.Get("X-User-Id"), Scopes: []string{ScopeAdmin}}, nil
+	return Caller{User: r.Header.Get("X-User-Id"), Scopes: everyScope}, nil
 }
 
 // Bearer verifies HS256 tokens: the algorithm is pinned, exp is required, and nbf, iss and aud are checked.
@@ -91,10 +93,8 @@ func (b *Bearer) Authenticate(r *http.Request) (Caller, error) {
 	return caller, nil
 }
 
-const userKey = "user"
-
-// requireUser lets a request through that proves a valid user.
-func requireUser(auth Authenticator) gin.HandlerFunc {
+// forUser serves a request that proves a valid user.
+func forUser(auth Authenticator, handle func(c *gin.Context, user string)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		caller, err := auth.Authenticate(c.Request)
 		if err == nil && !coupon.ValidUserID(caller.User) {
@@ -104,12 +104,14 @@ func requireUser(auth Authenticator) gin.HandlerFunc {
 			challenge(c, err)
 			return
 		}
-		c.Set(userKey, caller.User)
+		handle(c, caller.User)
 	}
 }
 
+const actorKey = "actor"
+
 // Actor returns who sent a request that RequireScope let through, for the audit; "" where nobody said.
-func Actor(c *gin.Context) string { return c.GetString(userKey) }
+func Actor(c *gin.Context) string { return c.GetString(actorKey) }
 
 // RequireScope lets a request through whose token carries one of the scopes.
 func RequireScope(auth Authenticator, scopes ...string) gin.HandlerFunc {
@@ -122,7 +124,7 @@ func RequireScope(auth Authenticator, scopes ...string) gin.HandlerFunc {
 			challenge(c, err)
 			return
 		}
-		c.Set(userKey, caller.User)
+		c.Set(actorKey, caller.User)
 		if !slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(caller.Scopes, s) }) {
 			Fail(c, errForbidden)
 		}

@@ -18,7 +18,7 @@ import (
 var secret = []byte(strings.Repeat("s", 32))
 
 // token returns a signed token of good claims after change has had its way with them.
-func token(t *testing.T, algorithm jwa.SignatureAlgorithm, key []byte, change func(jwt.Token)) string {
+func token(t testing.TB, algorithm jwa.SignatureAlgorithm, key []byte, change func(jwt.Token)) string {
 	t.Helper()
 	good, err := jwt.NewBuilder().Subject("u-42").Issuer("shop").Audience([]string{"coupons"}).
 		IssuedAt(time.Now()).Expiration(time.Now().Add(time.Hour)).Build()

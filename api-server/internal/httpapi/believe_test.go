@@ -22,11 +22,10 @@ func TestThePlantedBugBelievesTheBody(t *testing.T) {
 	} {
 		c, _ := gin.CreateTestContext(httptest.NewRecorder())
 		c.Request = httptest.NewRequestWithContext(t.Context(), "POST", applyPath, strings.NewReader(body))
-		c.Set(userKey, "u")
-		believe(c)
+		user := believe(c, "u")
 		n, err := readN(c)
 		require.NoError(t, err)
 		require.Equal(t, want.n, n)
-		require.Equal(t, want.user, c.GetString(userKey))
+		require.Equal(t, want.user, user)
 	}
 }

@@ -28,8 +28,8 @@ var errNotFinal = coupon.NewError(coupon.CodeClaimNotFinal,
 	"only an issued coupon can be cancelled; try again when the claim is issued")
 
 // cancel answers with the claim, issued and its coupon cancelled; a repeat answers the same.
-func (a *API) cancel(c *gin.Context) {
-	key, err := claimKey(c)
+func (a *API) cancel(c *gin.Context, user string) {
+	key, err := claimKey(c, user)
 	if err != nil {
 		Fail(c, err)
 		return

@@ -15,7 +15,6 @@ import (
 
 const (
 	requestIDHeader = "X-Request-Id"
-	requestIDKey    = "request_id"
 	maxRequestID    = 64
 )
 
@@ -35,7 +34,7 @@ func Base(logger *slog.Logger) *gin.Engine {
 }
 
 // RequestID returns the id of the request: the caller's if it sent a fit one, else one of ours.
-func RequestID(c *gin.Context) string { return c.GetString(requestIDKey) }
+func RequestID(c *gin.Context) string { return c.Writer.Header().Get(requestIDHeader) }
 
 func identify(c *gin.Context) {
 	id := c.GetHeader(requestIDHeader)
@@ -43,9 +42,10 @@ func identify(c *gin.Context) {
 		var b [16]byte
 		binary.LittleEndian.PutUint64(b[:], rand.Uint64())
 		binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
-		id = hex.EncodeToString(b[:])
+		var text [2 * len(b)]byte
+		hex.Encode(text[:], b[:])
+		id = string(text[:])
 	}
-	c.Set(requestIDKey, id)
 	c.Header(requestIDHeader, id)
 }
 

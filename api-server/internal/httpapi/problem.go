@@ -27,6 +27,9 @@ const (
 	CodePreconditionRequired coupon.Code = "precondition_required"
 )
 
+// problemType is shared by all answers: nobody writes into it.
+var problemType = []string{"application/problem+json"}
+
 type problemKind struct {
 	status int
 	ko, en string
@@ -83,9 +86,9 @@ var problemHeads = func() (heads [2]map[coupon.Code][]byte) {
 // Fail answers with the problem of err: its code, and what a client may know. Anything that is not a *coupon.Error is
 // internal, and its text stays in the log.
 func Fail(c *gin.Context, err error) {
-	var e *coupon.Error
+	e, known := errors.AsType[*coupon.Error](err)
 	switch {
-	case errors.As(err, &e):
+	case known:
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		// The caller seems gone. It may only have closed its sending side, and must not take silence for success.
 		e = &coupon.Error{Code: coupon.CodeUnavailable}
@@ -99,7 +102,7 @@ func Fail(c *gin.Context, err error) {
 		e, kind = &coupon.Error{Code: codeInternal}, problemKinds[codeInternal]
 	}
 	setRetryAfter(c, kind.status, e.StartsAt)
-	c.Header("Content-Type", "application/problem+json")
+	c.Writer.Header()["Content-Type"] = problemType
 	c.Abort()
 	c.Writer.WriteHeader(kind.status)
 	_, _ = c.Writer.Write(problemBody(c, e))
