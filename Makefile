@@ -32,6 +32,10 @@ test-unit: ## the tests that need the Go toolchain only
 bench: build services ## the benchmarks: ratios of two things measured in one run
 	@scripts/bench.sh
 
+.PHONY: load
+load: build services ## the load tool: 1,000 coupons, 100,000 users in 10 s; more in bin/load --help
+	@$(with_stores) bin/load run
+
 .PHONY: model
 model: ## every reachable state of the model of the protocol, in all its configurations
 	@SEONCHAK_MODEL=full go -C pkg test -count=1 -v -timeout 30m -run TestNoPromiseBreaks ./fence/model
@@ -39,10 +43,6 @@ model: ## every reachable state of the model of the protocol, in all its configu
 .PHONY: chaos
 chaos: chaos-programs ## the fault suite, short form: at most 10 minutes on 2 cores
 	@bin/chaos
-
-.PHONY: chaos-smoke
-chaos-smoke: chaos-programs ## some classes of the fault suite: about four minutes
-	@bin/chaos --only '^(kill consumer at points|kill at the outbox|kill stock moves at points|kill anything|redis killed, back empty|redis stale replica promoted|redis away 8 s|mysql row locked \(1205\)|limit moves, redis restarts|duplicates and poison in the log)$$'
 
 .PHONY: chaos-long
 chaos-long: chaos-programs ## the fault suite, long form: hours; goes on where it was interrupted
@@ -72,6 +72,7 @@ services-down: ## stop the stores that `services` started
 build: ## the programs, into bin/
 	@for p in $(PROGRAMS); do go build -ldflags '$(LDFLAGS)' -o bin/$$p ./$$p; done
 	@go build -o bin/demo ./tools/demo
+	@go build -o bin/load ./tools/load
 
 .PHONY: run
 run: build services migrate ## api-server and consumer on the local stores, until Ctrl-C

@@ -100,12 +100,17 @@ func (s *Store) refuseAll(tx *gorm.DB, deliveries []coupon.Delivery) ([]coupon.R
 func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
 	for {
 		results, rows := b.plan()
+		learned, learning := b.learnOwners(b.walled(results))
+		if learning != nil {
+			return nil, nil, learning
+		}
+		if learned > 0 {
+			continue
+		}
 		err := b.insertRows(rows)
 		if err == nil {
 			return results, rows, nil
 		}
-		var learned int
-		var learning error
 		switch {
 		case isDuplicateKey(err):
 			learned, learning = b.learnOwners(rows)
@@ -119,6 +124,19 @@ func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
 			return nil, nil, err
 		}
 	}
+}
+
+// walled returns the rows that there was no place for, and of whose serials nobody asked yet. No INSERT would meet the
+// owner of one, and who lost a serial to another user is to be told from who came too late: it asks for a fence.
+func (b *batch) walled(results []coupon.Result) []couponRow {
+	var rows []couponRow
+	for i, r := range results {
+		serial := b.deliveries[i].Claim.Serial
+		if _, known := b.facts.Owners[serial]; r.Reason == coupon.ReasonLimitReached && !known {
+			rows = append(rows, couponRow{index: i, serial: serial})
+		}
+	}
+	return rows
 }
 
 const insertCoupons = `INSERT INTO coupons
@@ -173,12 +191,14 @@ func (b *batch) takePlaces(rows, serials int) error {
 func (b *batch) askForFence(results []coupon.Result) error {
 	for i, r := range results {
 		if b.deliveries[i].Claim.Epoch == b.campaign.Epoch && b.contradicts(r.Reason) {
-			return b.tx.Exec(`UPDATE campaigns SET fence_wanted = epoch WHERE id = ? AND epoch_state = 'active'
-				AND epoch_since < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND`, b.campaign.ID).Error
+			return b.tx.Exec(wantFence, b.campaign.ID).Error
 		}
 	}
 	return nil
 }
+
+const wantFence = `UPDATE campaigns SET fence_wanted = epoch WHERE id = ? AND epoch_state = 'active'
+	AND epoch_since < UTC_TIMESTAMP(6) - INTERVAL 2 SECOND`
 
 func (b *batch) contradicts(reason coupon.FailureReason) bool {
 	return reason == coupon.ReasonSerialTaken || reason == coupon.ReasonLimitReached && b.facts.Mode == coupon.ModeSQL

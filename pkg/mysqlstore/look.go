@@ -93,8 +93,11 @@ func (b *batch) lookAtServed() error {
 	return err
 }
 
-// learnOwners finds who has the serials of rows, after an INSERT met one that is taken, and what serials are to spare.
+// learnOwners finds who has the serials of rows that may be taken, and what serials are to spare then.
 func (b *batch) learnOwners(rows []couponRow) (int, error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
 	serials := make([]int64, len(rows))
 	for i, row := range rows {
 		serials[i] = row.serial

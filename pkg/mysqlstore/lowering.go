@@ -125,6 +125,12 @@ func (s *Store) finishLowering(tx *gorm.DB, row *campaignRow, doc coupon.Documen
 			return false, err
 		}
 		if wish.Version <= doc.Version {
+			if taken && row.LimitCount-wish.Delta < row.Issued { // said by a Redis that lost claims
+				taken = false
+				if err := tx.Exec(wantFence, row.ID).Error; err != nil {
+					return false, err
+				}
+			}
 			return taken, s.endWish(tx, row, wish, taken)
 		}
 	}

@@ -82,13 +82,13 @@ func badDelta(words string) error {
 }
 
 // saveStock writes what a stock move made of a locked row, and keeps the epoch's range as wide as hi ever was: a serial of
-// it is known to be genuine by that.
+// it is known to be genuine by that. That of a closed one stays: what it did not give out may be another's by now.
 func (s *Store) saveStock(tx *gorm.DB, row *campaignRow) error {
 	row.UpdatedAt = s.now()
 	err := tx.Exec(`UPDATE campaigns SET limit_count = ?, issued = ?, hi = ?, hi_wanted = ?, lowering = ?, version = ?,
 		updated_at = ? WHERE id = ?`, row.LimitCount, row.Issued, row.Hi, row.HiWanted, row.Lowering, row.Version,
 		row.UpdatedAt, row.ID).Error
-	if err != nil || row.Hi <= row.HiMax {
+	if err != nil || row.Hi <= row.HiMax || row.EpochState == coupon.EpochClosed {
 		return err
 	}
 	row.HiMax = row.Hi

@@ -111,24 +111,29 @@ func (r *Record) Campaign(ctx context.Context, id string) (coupon.Campaign, erro
 // View returns what users may know of.
 func (r *Record) View(ctx context.Context) ([]coupon.Campaign, error) {
 	return transact(ctx, r, "view", func() ([]coupon.Campaign, error) {
-		return r.list(func(c *coupon.Campaign) bool { return c.Status != coupon.CampaignDraft }), nil
+		return r.list(func(b *book) bool {
+			return b.Status == coupon.CampaignActive || b.Status == coupon.CampaignPaused ||
+				b.Status == coupon.CampaignClosed && b.wasOpen()
+		}), nil
 	})
 }
 
 // Watched returns what the warden watches.
 func (r *Record) Watched(ctx context.Context) ([]coupon.Campaign, error) {
 	return transact(ctx, r, "watched", func() ([]coupon.Campaign, error) {
-		return r.list(func(c *coupon.Campaign) bool {
-			return c.Epoch > 0 && c.Status != coupon.CampaignDraft &&
-				(c.Status != coupon.CampaignClosed || c.EpochState != coupon.EpochClosed)
+		return r.list(func(b *book) bool {
+			open := b.Status == coupon.CampaignActive || b.Status == coupon.CampaignPaused
+			between := b.EpochState == coupon.EpochFencing || b.EpochState == coupon.EpochLoading
+			ended := b.Status == coupon.CampaignClosed && b.EpochState == coupon.EpochActive && b.Mode == coupon.ModeRedis
+			return b.Epoch > 0 && (open || between || ended)
 		}), nil
 	})
 }
 
-func (r *recordState) list(keep func(*coupon.Campaign) bool) []coupon.Campaign {
+func (r *recordState) list(keep func(*book) bool) []coupon.Campaign {
 	var all []coupon.Campaign
 	for _, b := range r.campaigns {
-		if keep(&b.Campaign) {
+		if keep(b) {
 			all = append(all, b.Campaign)
 		}
 	}
@@ -191,12 +196,14 @@ func (b *book) row(key coupon.Key) (coupon.Coupon, bool) {
 	return b.rows[i], true
 }
 
-func (b *book) failure(key coupon.Key) *coupon.FailedEvent {
-	i := slices.IndexFunc(b.failures, func(f *coupon.FailedEvent) bool { return f.Claim.Key == key && live(f.Status) })
-	if i < 0 {
-		return nil
+// failure returns the live failed event of a key, of several the least hopeless, or nil.
+func (b *book) failure(key coupon.Key) (found *coupon.FailedEvent) {
+	for _, f := range b.failures {
+		if f.Claim.Key == key && live(f.Status) && (found == nil || found.Status == coupon.FailureParked) {
+			found = f
+		}
 	}
-	return b.failures[i]
+	return found
 }
 
 func live(s coupon.FailureStatus) bool {

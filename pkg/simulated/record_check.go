@@ -1,6 +1,7 @@
 package simulated
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
@@ -34,4 +35,31 @@ func (r *Record) EpochsIn(id string, mode coupon.Mode) (count int) {
 		}
 	}
 	return count
+}
+
+// Epoch is what is recorded of one epoch.
+type Epoch struct {
+	Number, Lo, Hi, HiMax int64
+	Mode                  coupon.Mode
+	State                 coupon.EpochState
+	Opened                bool
+}
+
+// Epochs returns all epochs of a campaign, past every line: for checks.
+func (r *Record) Epochs(id string) []Epoch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := []Epoch{}
+	for number, e := range r.campaigns[id].epochs {
+		all = append(all, Epoch{number, e.lo, e.hi, e.hiMax, e.mode, e.state, e.opened})
+	}
+	slices.SortFunc(all, func(x, y Epoch) int { return cmp.Compare(x.Number, y.Number) })
+	return all
+}
+
+// Ledger returns every move of a campaign's stock, past every line: for checks.
+func (r *Record) Ledger(id string) []coupon.Adjustment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.campaigns[id].ledger)
 }

@@ -100,7 +100,7 @@ func (r *Record) end(ctx context.Context, ref coupon.EpochRef, mode coupon.Mode,
 
 // open ends the current epoch and begins the next: the arithmetic of F5.
 func (b *book) open(mode coupon.Mode, now time.Time, flaws Flaws) {
-	b.settleLowering(now)
+	b.settleLowering()
 	for _, f := range b.failures {
 		if live(f.Status) && f.Epoch == b.Epoch {
 			f.Carried = true
@@ -128,25 +128,19 @@ func (b *book) open(mode coupon.Mode, now time.Time, flaws Flaws) {
 	b.Epoch++
 	b.Lo = highest + kept + 1
 	b.Hi = b.Lo + max(0, b.Limit-b.Issued-kept) - 1
-	b.HiWanted, b.Mode, b.Seal, b.Base = b.Hi, mode, "", 0
+	b.HiWanted, b.NextSerial, b.Mode, b.Seal, b.Base = b.Hi, b.Lo, mode, "", 0
 	b.epochs[b.Epoch] = &epoch{lo: b.Lo, hi: b.Hi, hiMax: b.Hi, mode: mode}
 	if mode == coupon.ModeRedis {
 		b.step(coupon.EpochLoading, now)
 		return
 	}
-	b.NextSerial = b.Lo
 	b.activate(now)
 }
 
-func (b *book) settleLowering(now time.Time) {
-	if b.Lowering == 0 {
-		return
+func (b *book) settleLowering() {
+	if b.Lowering > 0 {
+		b.endWish(b.Limit-b.Lowering >= b.Issued+b.kept())
 	}
-	if b.Limit-b.Lowering >= b.Issued+b.kept() {
-		b.Limit -= b.Lowering
-		b.ledger = append(b.ledger, coupon.Adjustment{Kind: coupon.AdjustmentLower, Delta: -b.Lowering, CreatedAt: now})
-	}
-	b.Lowering = 0
 }
 
 // highest returns the highest serial any activated epoch could have given.
@@ -157,6 +151,15 @@ func (b *book) highest() (highest int64) {
 		}
 	}
 	return highest
+}
+
+func (b *book) wasOpen() bool {
+	for _, e := range b.epochs {
+		if e.opened {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *book) activate(now time.Time) {
@@ -181,10 +184,7 @@ func (b *book) reviveTaken() {
 func (r *Record) TouchEpoch(ctx context.Context, ref coupon.EpochRef) error {
 	_, err := transact(ctx, r, fmt.Sprint("touch ", ref), func() (struct{}, error) {
 		b, err := r.book(ref.Campaign)
-		if err != nil {
-			return struct{}{}, err
-		}
-		if b.Epoch != ref.Epoch || b.EpochState != coupon.EpochLoading {
+		if err != nil || b.Epoch != ref.Epoch || b.EpochState != coupon.EpochLoading {
 			return struct{}{}, coupon.Unavailable("taken over", nil)
 		}
 		b.EpochSince = r.now()
@@ -201,6 +201,8 @@ func (r *Record) ActivateEpoch(ctx context.Context, doc coupon.Document) (coupon
 			return coupon.Document{}, err
 		}
 		switch {
+		case b.Status == coupon.CampaignClosed:
+			return coupon.Document{}, coupon.NewError(coupon.CodeInvalidTransition, "closed")
 		case b.Epoch != doc.Epoch:
 			return coupon.Document{}, coupon.Unavailable("taken over", nil)
 		case b.EpochState == coupon.EpochActive && b.Seal == doc.Seal:
@@ -224,11 +226,12 @@ func (r *Record) CarriedClaims(ctx context.Context, campaign string, after int64
 	p, err := transact(ctx, r, fmt.Sprint("carried ", campaign, after), func() (page, error) {
 		b, err := r.book(campaign)
 		if err != nil {
-			return page{}, err
+			return page{last: after}, nil
 		}
 		p := page{last: after}
 		for _, f := range b.failures {
-			if f.ID > after && f.Carried && live(f.Status) && len(p.claims) < limit {
+			_, served := b.row(f.Claim.Key)
+			if f.ID > after && f.Carried && live(f.Status) && !served && len(p.claims) < limit {
 				p.claims, p.last = append(p.claims, f.Claim), f.ID
 			}
 		}
@@ -242,7 +245,7 @@ func (r *Record) IssuedClaims(ctx context.Context, campaign string, after int64,
 	return transact(ctx, r, fmt.Sprint("issued ", campaign, after), func() ([]coupon.Claim, error) {
 		b, err := r.book(campaign)
 		if err != nil {
-			return nil, err
+			return nil, nil
 		}
 		var claims []coupon.Claim
 		for _, row := range b.bySerial() {

@@ -1,9 +1,11 @@
 package simulated
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/issue"
@@ -17,7 +19,10 @@ func (r *Record) Issue(ctx context.Context, campaign string, deliveries []coupon
 	return transact(ctx, r, "issue "+deliveries[0].Claim.EventKey(), func() ([]coupon.Result, error) {
 		b, err := r.book(campaign)
 		if err != nil {
-			return nil, err
+			unknown := coupon.Result{
+				Outcome: coupon.OutcomeDead, Reason: coupon.ReasonUnknownCampaign, Err: "no such campaign",
+			}
+			return slices.Repeat([]coupon.Result{unknown}, len(deliveries)), nil
 		}
 		results, _ := r.issue(b, coupon.ModeRedis, deliveries)
 		return results, nil
@@ -37,7 +42,9 @@ func (r *recordState) issue(b *book, mode coupon.Mode, deliveries []coupon.Deliv
 		b.Issued++
 	}
 	for i, result := range results {
-		r.settle(b, &deliveries[i], result)
+		if mode == coupon.ModeRedis { // a wish that got no place was no promise
+			b.settle(&deliveries[i], result)
+		}
 		r.askForFence(b, mode, &deliveries[i], result)
 	}
 	if len(rows) > 0 && r.check != nil {
@@ -73,6 +80,9 @@ func (b *book) facts(mode coupon.Mode, deliveries []coupon.Delivery) *issue.Fact
 func (b *book) spare(most int) (free []int64) {
 	var highest int64
 	retired := b.EpochState == coupon.EpochClosed
+	if !retired && b.EpochState != coupon.EpochActive && b.EpochState != coupon.EpochFencing {
+		return nil // an abandoned epoch's serials are given to the next
+	}
 	for number, e := range b.epochs {
 		if e.opened && (number < b.Epoch || retired) {
 			highest = max(highest, e.hiMax)
@@ -87,7 +97,7 @@ func (b *book) spare(most int) (free []int64) {
 }
 
 // settle writes what an issue leaves besides rows.
-func (r *recordState) settle(b *book, d *coupon.Delivery, result coupon.Result) {
+func (b *book) settle(d *coupon.Delivery, result coupon.Result) {
 	if d.FailedID != 0 {
 		b.endFailure(d.FailedID, result)
 		return
@@ -96,7 +106,7 @@ func (r *recordState) settle(b *book, d *coupon.Delivery, result coupon.Result) 
 	case coupon.OutcomeParked:
 		b.keep(coupon.FailedEvent{EventKey: d.Claim.EventKey(), Claim: d.Claim, Reason: result.Reason, Status: coupon.FailureParked})
 	case coupon.OutcomeDead:
-		b.keep(coupon.FailedEvent{EventKey: d.Position, Claim: d.Claim, Reason: result.Reason, Status: coupon.FailureDead})
+		b.keep(coupon.FailedEvent{EventKey: cmp.Or(d.Position, "dead:"+d.Claim.EventKey()), Claim: d.Claim, Reason: result.Reason, Status: coupon.FailureDead})
 	}
 }
 
@@ -104,8 +114,13 @@ func (r *recordState) settle(b *book, d *coupon.Delivery, result coupon.Result) 
 func (r *recordState) askForFence(b *book, mode coupon.Mode, d *coupon.Delivery, result coupon.Result) {
 	contradicts := result.Reason == coupon.ReasonSerialTaken ||
 		result.Reason == coupon.ReasonLimitReached && mode == coupon.ModeSQL
-	settled := r.now().Sub(b.EpochSince) > fenceGrace
-	if contradicts && settled && d.Claim.Epoch == b.Epoch && b.EpochState == coupon.EpochActive {
+	if contradicts && d.Claim.Epoch == b.Epoch {
+		r.wantFence(b)
+	}
+}
+
+func (r *recordState) wantFence(b *book) {
+	if b.EpochState == coupon.EpochActive && r.now().Sub(b.EpochSince) > fenceGrace {
 		b.FenceWanted = b.Epoch
 	}
 }
@@ -117,7 +132,7 @@ func (b *book) endFailure(id int64, result coupon.Result) {
 	case result.Outcome == coupon.OutcomeParked:
 		f.Reason = result.Reason
 	case result.Outcome == coupon.OutcomeDead:
-		f.Status = coupon.FailureDead
+		f.Status, f.EventKey = coupon.FailureDead, fmt.Sprint("dead:", id) // the key is free for the promise it claimed to be
 	default:
 		f.Status = coupon.FailureDone
 	}
@@ -160,53 +175,91 @@ func (r *Record) Direct(ctx context.Context, campaign string, epoch int64, claim
 		if err != nil {
 			return nil, err
 		}
-		settled := make([]coupon.Settled, len(claims))
-		for i, c := range claims {
-			settled[i] = r.direct(b, epoch, c)
-		}
-		return settled, nil
+		return r.direct(b, epoch, claims), nil
 	})
 }
 
-func (r *recordState) direct(b *book, epoch int64, c coupon.Claim) coupon.Settled {
-	sells := b.Mode == coupon.ModeSQL && b.EpochState == coupon.EpochActive && b.Epoch == epoch
-	wish := c.Serial == 0
-	if wish && !sells {
-		return coupon.Settled{Verdict: coupon.WrongEpoch}
+// direct judges every claim by what was there before, and then makes rows of all that may be some.
+func (r *recordState) direct(b *book, epoch int64, claims []coupon.Claim) []coupon.Settled {
+	d := direct{
+		book: b, settled: make([]coupon.Settled, len(claims)), first: map[coupon.Key]int{}, twins: map[int]int{},
+		sells: b.Mode == coupon.ModeSQL && b.EpochState == coupon.EpochActive && b.Epoch == epoch,
 	}
-	if row, served := b.row(c.Key); served {
-		return coupon.Settled{Verdict: coupon.Held, Coupon: &row, Status: coupon.StatusIssued}
+	for i, c := range claims {
+		d.judge(r, i, c)
 	}
-	if f := b.failure(c.Key); f != nil {
-		return heldBack(f.Status)
+	mode := coupon.ModeRedis
+	if d.sells {
+		mode = coupon.ModeSQL
 	}
-	if !wish {
-		return r.directGrant(b, sells, c)
+	results, rows := r.issue(b, mode, d.deliveries)
+	if d.sells {
+		b.NextSerial += int64(len(rows))
 	}
-	if refusal, refused := b.refusal(c.N, r); refused {
-		return coupon.Settled{Verdict: refusal}
+	for i, result := range results {
+		d.settled[d.first[d.deliveries[i].Claim.Key]] = d.outcome(d.deliveries[i].Claim.Key, result)
 	}
-	c.Epoch, c.Serial, c.ClaimedAt = b.Epoch, b.NextSerial, r.now()
-	results, rows := r.issue(b, coupon.ModeSQL, []coupon.Delivery{{Claim: c}})
-	if results[0].Outcome != coupon.OutcomeIssued {
-		return coupon.Settled{Verdict: coupon.Broken}
+	for i, first := range d.twins {
+		d.settled[i] = d.settled[first]
+		if d.settled[i].Verdict == coupon.Granted {
+			d.settled[i].Verdict = coupon.Held
+		}
 	}
-	b.NextSerial = rows[0].Serial + 1
-	row := b.rows[len(b.rows)-1]
-	return coupon.Settled{Verdict: coupon.Granted, Coupon: &row, Status: coupon.StatusIssued}
+	return d.settled
 }
 
-func (r *recordState) directGrant(b *book, sells bool, c coupon.Claim) coupon.Settled {
-	if sells {
-		return coupon.Settled{Verdict: coupon.WrongEpoch}
+type direct struct {
+	*book
+	sells      bool // serials are given out here
+	settled    []coupon.Settled
+	deliveries []coupon.Delivery
+	first      map[coupon.Key]int // the claim of each delivery
+	twins      map[int]int        // claims of a key that is a delivery already, and that one
+}
+
+// judge settles a claim, or makes a delivery of it.
+func (d *direct) judge(r *recordState, i int, c coupon.Claim) {
+	wish, next := c.Serial == 0, d.NextSerial+int64(len(d.deliveries))
+	if wish && !d.sells {
+		d.settled[i] = coupon.Settled{Verdict: coupon.WrongEpoch}
+		return
 	}
-	results, _ := r.issue(b, coupon.ModeRedis, []coupon.Delivery{{Claim: c, Position: "direct:" + c.EventKey()}})
-	switch results[0].Outcome {
-	case coupon.OutcomeIssued:
-		row := b.rows[len(b.rows)-1]
+	if first, twin := d.first[c.Key]; twin {
+		d.twins[i] = first
+		return
+	}
+	if row, served := d.row(c.Key); served {
+		d.settled[i] = coupon.Settled{Verdict: coupon.Held, Coupon: &row, Status: coupon.StatusIssued}
+		return
+	}
+	if f := d.failure(c.Key); f != nil {
+		d.settled[i] = heldBack(f.Status)
+		return
+	}
+	if !wish && d.sells {
+		d.settled[i] = coupon.Settled{Verdict: coupon.WrongEpoch}
+		return
+	}
+	if wish {
+		if refusal, refused := d.refusal(c.N, next, r.now()); refused {
+			d.settled[i] = coupon.Settled{Verdict: refusal}
+			return
+		}
+		c.Epoch, c.Serial, c.ClaimedAt = d.Epoch, next, r.now()
+	}
+	d.first[c.Key] = i
+	d.deliveries = append(d.deliveries, coupon.Delivery{Claim: c})
+}
+
+func (d *direct) outcome(key coupon.Key, result coupon.Result) coupon.Settled {
+	switch {
+	case result.Outcome == coupon.OutcomeIssued:
+		row, _ := d.row(key)
 		return coupon.Settled{Verdict: coupon.Granted, Coupon: &row, Status: coupon.StatusIssued}
-	case coupon.OutcomeStale:
+	case result.Outcome == coupon.OutcomeStale:
 		return coupon.Settled{Verdict: coupon.WrongEpoch}
+	case d.sells:
+		return coupon.Settled{Verdict: coupon.Broken}
 	default:
 		return coupon.Settled{Verdict: coupon.Held, Status: coupon.StatusPending}
 	}
@@ -220,8 +273,7 @@ func heldBack(status coupon.FailureStatus) coupon.Settled {
 	return s
 }
 
-func (b *book) refusal(n int, r *recordState) (coupon.Verdict, bool) {
-	now := r.now()
+func (b *book) refusal(n int, next int64, now time.Time) (coupon.Verdict, bool) {
 	switch {
 	case b.Status == coupon.CampaignClosed || !now.Before(b.EndsAt):
 		return coupon.RefusedEnded, true
@@ -231,7 +283,7 @@ func (b *book) refusal(n int, r *recordState) (coupon.Verdict, bool) {
 		return coupon.RefusedNotStarted, true
 	case n > b.PerUserLimit:
 		return coupon.RefusedPerUserLimit, true
-	case b.NextSerial > b.HiWanted:
+	case next > b.HiWanted:
 		return coupon.RefusedSoldOut, true
 	default:
 		return 0, false
