@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/seonchak/seonchak/consumer/internal/audit"
 	"github.com/seonchak/seonchak/consumer/internal/worker"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/env"
@@ -30,7 +31,7 @@ const (
 	wardenBound = 2 * time.Second
 
 	startupCheck = 5 * time.Second
-	// conns are one for the batch in hand, one for the lead of the warden, eight for its fence, the others for pings.
+	// conns are one for the batch in hand, one for the lead of the warden, eight for its fence, the others for pings and the audit.
 	conns = 12
 )
 
@@ -85,6 +86,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 
 	lag := worker.NewLag(log, c.Group, kafkastream.ClaimsTopic, admin.Metrics, logger)
 	group.Go("lag", closeBound, lag.Run)
+	group.Go("audit", closeBound, audit.New(store, audit.NewMetrics(admin.Metrics), time.Now, logger).Run)
 	reader := kafkastream.NewReader(c.stream(), c.Group, kafkastream.ClaimsTopic, logger)
 	group.OnStop("consumer group", leaveBound, func(context.Context) error { return reader.Close() })
 	issuer := worker.New(reader, store, worker.Config{

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
@@ -82,18 +81,6 @@ func (s *site) awaitEpoch(campaign string, epoch int, mode coupon.Mode) {
 		c := s.stands(campaign)
 		return c.epoch >= epoch && c.state == coupon.EpochActive && c.mode == mode
 	})
-}
-
-// fenceLasts waits for a fence that was brought about just now, and returns how long the log took to be drained.
-func (s *site) fenceLasts(campaign string, epoch int) time.Duration {
-	s.tb.Helper()
-	await(s.tb, "the fence has begun", func() bool {
-		c := s.stands(campaign)
-		return c.epoch > epoch || c.state == coupon.EpochFencing
-	})
-	began := time.Now()
-	await(s.tb, "the log is drained", func() bool { return s.stands(campaign).epoch > epoch })
-	return time.Since(began)
 }
 
 // begins returns the first serial of an epoch.

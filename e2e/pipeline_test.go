@@ -57,7 +57,8 @@ func (s *site) owners(campaign string) map[string]int64 {
 		var user string
 		var serial int64
 		require.NoError(s.tb, rows.Scan(&user, &serial))
-		require.NotContains(s.tb, owners, user)
+		_, twice := owners[user]
+		require.False(s.tb, twice, "%s has two", user)
 		owners[user] = serial
 	}
 	require.NoError(s.tb, rows.Err())

@@ -21,37 +21,88 @@ import (
 // recovery is how long a lost Redis may keep users waiting, beyond the time that the log takes to be drained.
 const recovery = 15 * time.Second
 
-// TestRedisRestartedEmptyMidDrop kills Redis in the middle of a drop and starts it again without its data. Who had a
-// promise has a row with that serial, grants go on by themselves, and the limit is reached exactly.
+// TestRedisRestartedEmptyMidDrop kills Redis in the middle of a drop and starts it again without its data, while the
+// consumer is far behind. Who had a promise has a row with that serial, grants go on by themselves once the log is drained,
+// and the limit is reached exactly.
 func TestRedisRestartedEmptyMidDrop(t *testing.T) {
-	const limit, people = 3000, 3300
+	const limit, people, again, paced = 20_000, 21_000, 1000, 100
 	redis, stores := privateRedis(t)
 	s := newSite(t, programs(t), stores)
 	one, two := s.apiServer(), s.apiServer()
-	s.consumer("ISSUE_RATE=250") // behind the applies: the fence has a log to drain
+	slow := s.consumer(fmt.Sprintf("ISSUE_RATE=%d", paced)) // behind the applies: the fence has a log to drain
 	campaign := s.campaign(limit, 1, one, two)
 	journal := s.journal()
 	crowd := s.crowd(journal, campaign, 64, one, two)
 
 	var drops errgroup.Group
-	drops.Go(func() error { return crowd.Run(t.Context(), drop.Plan(drop.Users(people), people+300, 23)) })
+	drops.Go(func() error { return crowd.Run(t.Context(), drop.Plan(drop.Users(people), people+again, 23)) })
 	await(t, "some promises", func() bool { return journal.Tally().Granted >= limit/3 })
 	redis.Kill()
 	killed := time.Now()
-	promised, _ := journal.Promises()
-	require.Less(t, promised, int64(limit), "killed too late to prove anything")
-	behind := max(0, promised-int64(s.rows(campaign)))
+	promises := binding(journal)
+	require.Less(t, len(promises), limit, "killed too late to prove anything")
 	redis.Start()
-	drain := s.fenceLasts(campaign, 1)
+	drain := s.drained(campaign, 1, len(promises))
+	await(t, "the fence is finished", func() bool { return says(t, slow, "fence finished") })
+	require.NoError(t, slow.Stop())
+	s.consumer()
 	require.NoError(t, drops.Wait())
 	s.settle(crowd, journal)
 	s.requireAllServed(campaign, limit, journal)
-	s.requireServedIn(campaign, 1, int(promised))
+	s.requireKept(campaign, promises)
+	s.requireServedIn(campaign, 1, len(promises))
+
 	resumed := firstGrant(t, journal, s.begins(campaign, 2)).Sub(killed)
-	t.Logf("killed after %d promises, %d of them not yet rows; the log was drained in %s, grants went on after %s",
-		promised, behind, drain, resumed)
-	require.Less(t, resumed, recovery+drain)
+	t.Logf("killed after %d promises; %d of them were not yet rows when the fence began, and it drained %.0f/s; grants went on after %s",
+		len(promises), drain.lag, drain.rate, resumed)
+	require.Positive(t, drain.lag, "the fence had no log to drain")
+	require.Greater(t, drain.rate, float64(2*paced), "who waits for a fence does not wait for ISSUE_RATE")
+	require.Less(t, resumed, recovery+drain.bound())
 	require.Equal(t, 2, s.stands(campaign).epoch, "one loss, one fence")
+}
+
+// binding returns the promises so far: the serial of each user.
+func binding(journal *drop.Journal) map[string]int64 {
+	promises := map[string]int64{}
+	for _, a := range journal.Answers() {
+		if a.Binding() {
+			promises[a.User] = a.Serial
+		}
+	}
+	return promises
+}
+
+// requireKept finds a row with the very serial for each promise.
+func (s *site) requireKept(campaign string, promises map[string]int64) {
+	s.tb.Helper()
+	owners := s.owners(campaign)
+	for user, serial := range promises {
+		require.Equal(s.tb, serial, owners[user], user)
+	}
+}
+
+// drain is how a fence drained the log.
+type drain struct {
+	lag  int     // promises without a row when it began
+	rate float64 // rows a second
+}
+
+// bound is how long the lag should have taken.
+func (d drain) bound() time.Duration {
+	return time.Duration(float64(d.lag) / d.rate * float64(time.Second))
+}
+
+// drained waits for a fence that was brought about just now, and measures how it drains what was promised.
+func (s *site) drained(campaign string, epoch, promised int) drain {
+	s.tb.Helper()
+	await(s.tb, "the fence has begun", func() bool {
+		c := s.stands(campaign)
+		return c.epoch > epoch || c.state == coupon.EpochFencing
+	})
+	before, began := s.rows(campaign), time.Now()
+	await(s.tb, "the log is drained", func() bool { return s.stands(campaign).epoch > epoch })
+	took := time.Since(began)
+	return drain{lag: promised - before, rate: float64(s.rows(campaign)-before) / took.Seconds()}
 }
 
 // firstGrant returns when the first promise came with a serial from the given one on.
