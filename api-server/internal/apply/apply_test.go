@@ -42,11 +42,11 @@ func TestApplyIsAcceptedOnlyAfterAckAndConfirm(t *testing.T) {
 			b.publish = func(coupon.Claim) error { return down }
 			b.direct = settledAs(coupon.Settled{Verdict: coupon.WrongEpoch})
 		}, coupon.StatusPending, false, 1, 0},
-		{"log silent, epoch fenced, row there", func(b *bench) {
+		{"log silent, epoch fenced, another grant's row there", func(b *bench) {
 			b.publish = func(coupon.Claim) error { return down }
 			b.direct = settledAs(coupon.Settled{Verdict: coupon.WrongEpoch})
 			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil }
-		}, coupon.StatusIssued, false, 1, 0},
+		}, coupon.StatusIssued, true, 1, 0},
 		{"log silent, parked", func(b *bench) {
 			b.publish = func(coupon.Claim) error { return down }
 			b.direct = settledAs(coupon.Settled{Verdict: coupon.Held, Status: coupon.StatusFailed})
@@ -58,7 +58,7 @@ func TestApplyIsAcceptedOnlyAfterAckAndConfirm(t *testing.T) {
 		{"log silent, served under another serial", func(b *bench) {
 			b.publish = func(coupon.Claim) error { return down }
 			b.direct = settledAs(coupon.Settled{Verdict: coupon.Held, Status: coupon.StatusIssued, Coupon: &row})
-		}, coupon.StatusIssued, false, 1, 0},
+		}, coupon.StatusIssued, true, 1, 0},
 		{"carried, now a row", func(b *bench) {
 			b.claim = one(carried)
 			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil }
@@ -82,9 +82,15 @@ func TestApplyIsAcceptedOnlyAfterAckAndConfirm(t *testing.T) {
 		{"next epoch", func(b *bench) {
 			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
 		}, coupon.StatusPending, false, 1, 1},
-		{"next epoch, row there", func(b *bench) {
+		{"next epoch, another grant's row there", func(b *bench) {
 			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
 			b.row = func(coupon.Key) (coupon.Coupon, bool, error) { return row, true, nil }
+		}, coupon.StatusIssued, true, 1, 1},
+		{"next epoch, own row there", func(b *bench) {
+			b.standing = func() (coupon.Standing, error) { return coupon.Standing{Epoch: 2, State: coupon.EpochActive}, nil }
+			b.row = func(k coupon.Key) (coupon.Coupon, bool, error) {
+				return coupon.Coupon{Claim: coupon.Claim{Key: k, Serial: 1}}, true, nil
+			}
 		}, coupon.StatusIssued, false, 1, 1},
 		{"repeat, not known acked, helps", func(b *bench) { b.claim = one(held) }, coupon.StatusAccepted, true, 1, 1},
 		{"repeat, acked, rides the confirm", func(b *bench) { b.claim = one(acked) }, coupon.StatusAccepted, true, 0, 0},

@@ -50,9 +50,11 @@ func (s *Service) issued(t *ticket, row coupon.Coupon) {
 	s.tell(t, Answer{Claim: row.Claim, Status: coupon.StatusIssued, Coupon: &row})
 }
 
-// tell answers with what a store said of the claim.
+// tell answers with what the record said of the claim. A row of another serial is no first answer: it is that of another
+// apply of the same user, granted by the next epoch while this one was on its way.
 func (s *Service) tell(t *ticket, a Answer) {
-	a.Replayed = t.replayed
+	another := t.claim.Serial != 0 && a.Coupon != nil && a.Claim.Serial != t.claim.Serial
+	a.Replayed = t.replayed || another
 	s.answer(t, result{answer: a})
 }
 
