@@ -98,6 +98,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 	group.OnStop("applies", drainBound, applies.Drain)
 	admin.Metrics.MustRegister(
 		collectors.NewDBStatsCollector(store.DB(), "coupon"),
+		redisstock.NewPoolCollector(client),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coupon_apply_queue_depth", Help: "Applies waiting or being worked on.",
 		}, func() float64 { return float64(applies.Depth()) }),

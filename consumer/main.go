@@ -82,7 +82,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 	if err := check(ctx, c, logger, store, stock, log); err != nil {
 		return err
 	}
-	admin.Metrics.MustRegister(collectors.NewDBStatsCollector(store.DB(), "coupon"))
+	admin.Metrics.MustRegister(collectors.NewDBStatsCollector(store.DB(), "coupon"), redisstock.NewPoolCollector(client))
 
 	lag := worker.NewLag(log, c.Group, kafkastream.ClaimsTopic, admin.Metrics, logger)
 	group.Go("lag", closeBound, lag.Run)
