@@ -1,7 +1,10 @@
 package redisstock_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +36,7 @@ var operations = map[string]struct {
 	"levels":  {3, (*harness).levels},
 	"discard": {1, (*harness).discard},
 	"seal":    {1, (*harness).sealed},
+	"holders": {3, (*harness).holders},
 	"damage":  {2, (*harness).mishap},
 }
 
@@ -75,6 +79,42 @@ func (h *harness) held() error {
 	got, err := h.stock.Held(h.rt.Context(), h.doc.Campaign, epoch, keys)
 	want, wantErr := h.model.Held(h.rt.Context(), h.doc.Campaign, epoch, keys)
 	return h.same(keys, answerOf(got, err), answerOf(want, wantErr))
+}
+
+// holders asks at the hi that Redis has, most of the time.
+func (h *harness) holders() error {
+	ref := coupon.EpochRef{Campaign: h.doc.Campaign, Epoch: h.epoch()}
+	hi, err := h.client.HGet(h.rt.Context(), h.key(0, simulated.KeyMeta), "hi").Int64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	hi += rapid.SampledFrom([]int64{0, 0, 0, 0, 1, -1}).Draw(h.rt, "hi")
+	got, gotErr := readHolders(h.rt.Context(), h.stock, ref, hi)
+	want, wantErr := readHolders(h.rt.Context(), h.model, ref, hi)
+	if gotErr == nil {
+		h.seen["holders"]++
+	}
+	return h.same(ref, answerOf(got, gotErr), answerOf(want, wantErr))
+}
+
+// readHolders reads all holders of an epoch, each once, and how many there are said to be.
+func readHolders(ctx context.Context, from interface {
+	Holders(ctx context.Context, ref coupon.EpochRef, hi int64, cursor uint64) ([]coupon.Key, int64, uint64, error)
+}, ref coupon.EpochRef, hi int64,
+) (told []any, err error) {
+	found := map[string]bool{}
+	for cursor := uint64(0); ; {
+		page, total, next, err := from.Holders(ctx, ref, hi, cursor)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range page {
+			found[name(key)] = true
+		}
+		if cursor = next; cursor == 0 {
+			return []any{total, slices.Sorted(maps.Keys(found))}, nil
+		}
+	}
 }
 
 func (h *harness) forget() error {

@@ -37,6 +37,7 @@ type model interface {
 	Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon.Health
 	Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error)
 	Seal(ctx context.Context, campaign string) (string, error)
+	Holders(ctx context.Context, ref coupon.EpochRef, hi int64, cursor uint64) ([]coupon.Key, int64, uint64, error)
 
 	Restart(empty bool)
 	Flush()
@@ -69,6 +70,7 @@ func TestConformance(t *testing.T) {
 	for _, state := range []coupon.HealthState{coupon.Sound, coupon.Unopened, coupon.Lost} {
 		require.Positive(t, seen[fmt.Sprint("health ", state)], "health %d was never drawn", state)
 	}
+	require.Positive(t, seen["holders"], "holders of a sold-out epoch were never read")
 }
 
 // A comparison that no wrong model fails is none.
@@ -80,6 +82,7 @@ func TestConformanceCatchesAWrongModel(t *testing.T) {
 		"forgets nothing":         func(m *simulated.Stock) model { return forgetless{m} },
 		"discards the live epoch": func(m *simulated.Stock) model { return greedy{m} },
 		"loads rows as carried":   func(m *simulated.Stock) model { return carrier{m} },
+		"finds all sold out":      func(m *simulated.Stock) model { return seller{m} },
 	}
 	for name, spoiled := range wrong {
 		t.Run(name, func(t *testing.T) {
@@ -136,6 +139,17 @@ type carrier struct{ *simulated.Stock }
 
 func (m carrier) Load(ctx context.Context, ref coupon.EpochRef, claims []coupon.Claim, _ coupon.Mark) error {
 	return m.Stock.Load(ctx, ref, claims, coupon.MarkCarried)
+}
+
+// seller tells nobody when the stock is not sold out.
+type seller struct{ *simulated.Stock }
+
+func (m seller) Holders(ctx context.Context, ref coupon.EpochRef, hi int64, cursor uint64) ([]coupon.Key, int64, uint64, error) {
+	page, total, next, err := m.Stock.Holders(ctx, ref, hi, cursor)
+	if errors.Is(err, redisstock.ErrNotSoldOut) {
+		return nil, 0, 0, nil
+	}
+	return page, total, next, err
 }
 
 func private(t *testing.T) (redis.UniversalClient, *redisstock.Stock) {
@@ -212,7 +226,7 @@ type answer struct {
 }
 
 func answerOf(value any, err error) answer {
-	for _, known := range []error{redisstock.ErrMissing, redisstock.ErrOtherEpoch, redisstock.ErrUnsealed, redisstock.ErrNotLoaded} {
+	for _, known := range []error{redisstock.ErrMissing, redisstock.ErrOtherEpoch, redisstock.ErrUnsealed, redisstock.ErrNotLoaded, redisstock.ErrNotSoldOut} {
 		if errors.Is(err, known) {
 			return answer{value, known.Error()}
 		}

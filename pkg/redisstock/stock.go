@@ -35,6 +35,8 @@ var (
 	loadSource string
 	//go:embed look.lua
 	lookSource string
+	//go:embed holders.lua
+	holdersSource string
 )
 
 // maxBatch is the most members one script call takes: Lua unpacks twice as many values, and its stack ends near 8000.
@@ -47,7 +49,7 @@ const maxBatch = 1000
 type Stock struct {
 	client redis.UniversalClient
 
-	claim, held, forget, take, prepare, load, open, push, fence, look, owner *redis.Script
+	claim, held, forget, take, prepare, load, open, push, fence, look, holders, owner *redis.Script
 }
 
 // New returns the claim state behind client. The client must not retry by itself (NewClient): a repeat is safe, but it
@@ -66,6 +68,7 @@ func New(client redis.UniversalClient) *Stock {
 		fence:   script(fenceSource),
 		load:    script(loadSource),
 		look:    script(lookSource),
+		holders: script(holdersSource),
 		owner:   script("return replication_id()"),
 	}
 }

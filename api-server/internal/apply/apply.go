@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seonchak/seonchak/api-server/internal/soldout"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/failpoint"
 )
@@ -35,11 +36,13 @@ const (
 	directBatch = 128
 )
 
-// stock decides who is in time. A claim call that fails leaves the outcome unknown.
+// stock decides who is in time. A claim call that fails leaves the outcome unknown. Holders must refuse every page unless the
+// epoch is sold out at that hi at its instant.
 type stock interface {
 	Claim(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error)
 	Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error)
 	Forget(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) error
+	Holders(ctx context.Context, ref coupon.EpochRef, hi int64, cursor uint64) (page []coupon.Key, total int64, next uint64, err error)
 }
 
 // publisher makes a grant durable. It must never block and must call done exactly once: nil only when all in-sync
@@ -74,6 +77,7 @@ type Service struct {
 	logger    *slog.Logger
 
 	lanes    sync.Map // campaign id → *lane
+	soldOut  *soldout.Loader
 	confirms batcher[*ticket]
 	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]
@@ -88,7 +92,8 @@ func NewService(view *View, stock stock, publisher publisher, record record, lim
 	s := &Service{
 		view: view, stock: stock, publisher: publisher, record: record,
 		limits: limits, metrics: metrics, logger: logger, inFlight: newInFlight(limits.Queue),
-		log: &logBreaker{logger: logger}, database: &databaseBreaker{view: view},
+		soldOut: soldout.NewLoader(stock, logger),
+		log:     &logBreaker{logger: logger}, database: &databaseBreaker{view: view},
 	}
 	s.confirms = batcher[*ticket]{max: limits.Queue, handle: s.confirm, rescue: s.rescueGranted}
 	s.lookUps = batcher[*ticket]{max: lookUpBatch, handle: s.lookUp, rescue: s.rescueGranted}
@@ -110,6 +115,9 @@ func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
 	}
 	if campaign.Epoch == 0 {
 		return Answer{}, neverOpened(campaign)
+	}
+	if s.refusesFromMemory(key, arrived) {
+		return Answer{}, errSoldOut
 	}
 	if err := s.inFlight.enter(); err != nil {
 		return Answer{}, err

@@ -30,6 +30,7 @@ func (s *Service) claim(l *lane, campaign *coupon.Campaign, waiting []*ticket) {
 	s.metrics.claimBatch.Observe(float64(len(waiting)))
 	ctx, cancel := context.WithTimeout(context.Background(), claimDeadline)
 	defer cancel()
+	asked := time.Now()
 	failpoint.Hit(failpoint.ScriptSent) // dying before the call and while it runs are one case: what it did is unknown
 	decisions, err := s.stock.Claim(ctx, campaign.ID, campaign.Epoch, keysOf(waiting))
 	failpoint.Hit(failpoint.ScriptReplied)
@@ -38,6 +39,7 @@ func (s *Service) claim(l *lane, campaign *coupon.Campaign, waiting []*ticket) {
 		s.claimFailed(l, campaign, waiting, coupon.Unavailable("claim", err))
 		return
 	}
+	l.memory.Heard(campaign, decisions, asked)
 	for i, t := range waiting {
 		s.decide(t, decisions[i], campaign)
 	}

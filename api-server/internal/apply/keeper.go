@@ -79,12 +79,15 @@ func (k *Keeper) Level(ref coupon.EpochRef) coupon.Level { return k.current.Load
 // Redis. A sweep cut short leaves its claims leased for a moment; another server takes them then.
 func (k *Keeper) Run(ctx context.Context) {
 	var loops sync.WaitGroup
-	loops.Go(func() { every(ctx, sweepEvery, func(time.Time) { k.Sweep(ctx) }) })
-	every(ctx, lookEvery, func(now time.Time) { k.Once(ctx, now) })
+	loops.Go(func() { every(ctx, sweepEvery, func() { k.Sweep(ctx) }) })
+	every(ctx, lookEvery, func() {
+		campaigns := k.view.Campaigns()
+		k.once(ctx, campaigns, time.Now()) // in this order: what is seen now was recorded before now
+	})
 	loops.Wait()
 }
 
-func every(ctx context.Context, period time.Duration, do func(now time.Time)) {
+func every(ctx context.Context, period time.Duration, do func()) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
@@ -92,15 +95,15 @@ func every(ctx context.Context, period time.Duration, do func(now time.Time)) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			do(time.Now())
+			do()
 		}
 	}
 }
 
-// Once looks at every campaign once; now must have a monotonic reading.
-func (k *Keeper) Once(ctx context.Context, now time.Time) {
+// once looks at every campaign once; now must have a monotonic reading, and be taken after the campaigns were read.
+func (k *Keeper) once(ctx context.Context, campaigns []*coupon.Campaign, now time.Time) {
 	var opened, inSQL []*coupon.Campaign
-	for _, c := range k.view.Campaigns() {
+	for _, c := range campaigns {
 		switch {
 		case c.EpochState != coupon.EpochActive:
 		case c.Mode == coupon.ModeSQL:

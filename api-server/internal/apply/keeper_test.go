@@ -86,7 +86,7 @@ func (k *kept) see(t *testing.T, keeper *Keeper, now time.Time, change func(c *c
 	t.Helper()
 	change(&k.campaigns[0])
 	require.NoError(t, keeper.view.Refresh(t.Context()))
-	keeper.Once(t.Context(), now)
+	keeper.once(t.Context(), keeper.view.Campaigns(), now)
 }
 
 func opened(id string) coupon.Campaign {
@@ -125,7 +125,7 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 		},
 	}
 	keeper := keeperOf(t, k)
-	keeper.Once(t.Context(), now)
+	keeper.once(t.Context(), keeper.view.Campaigns(), now)
 	require.Equal(t, []string{"behind"}, k.pushed, "nothing is said to a later epoch, nor to one that is fenced")
 	require.Empty(t, k.opened, "not every server knows the epoch")
 	require.Equal(t, int64(7), keeper.Level(ref("behind", 3)).Last)
@@ -135,13 +135,13 @@ func TestKeeperTendsWhatNeedsIt(t *testing.T) {
 	keeper.Sweep(t.Context())
 	require.Equal(t, []string{"due", "fresh"}, k.swept, "whether they are due is for Redis' clock to say")
 
-	keeper.Once(t.Context(), now.Add(viewsSettle-1))
+	keeper.once(t.Context(), keeper.view.Campaigns(), now.Add(viewsSettle-1))
 	require.Empty(t, k.opened)
-	keeper.Once(t.Context(), now.Add(viewsSettle))
+	keeper.once(t.Context(), keeper.view.Campaigns(), now.Add(viewsSettle))
 	require.Equal(t, []string{"half"}, k.opened, "its keys are there, its document never came")
 
 	k.levels, k.failure = nil, errors.New("away")
-	keeper.Once(t.Context(), now)
+	keeper.once(t.Context(), keeper.view.Campaigns(), now)
 	require.False(t, keeper.Level(ref("behind", 3)).Known, "an old level is not shown as today's")
 	require.True(t, keeper.Level(ref("in-sql", 3)).Known)
 }
@@ -151,7 +151,7 @@ func TestAnEpochSettlesAnewWhenItIsAnother(t *testing.T) {
 	now := time.Now()
 	k := &kept{campaigns: []coupon.Campaign{opened("a")}, levels: map[string]coupon.Level{"a": {Known: true, Epoch: 2}}}
 	keeper := keeperOf(t, k)
-	keeper.Once(t.Context(), now)
+	keeper.once(t.Context(), keeper.view.Campaigns(), now)
 	k.see(t, keeper, now.Add(viewsSettle), func(c *coupon.Campaign) { c.Epoch = 4 })
 	require.Empty(t, k.opened)
 	k.see(t, keeper, now.Add(2*viewsSettle), func(c *coupon.Campaign) { c.EpochState = coupon.EpochFencing })
@@ -165,25 +165,25 @@ func TestARaiseWaitsUntilEveryServerKnowsIt(t *testing.T) {
 	at := start.Add
 	k := &kept{campaigns: []coupon.Campaign{opened("a")}, levels: map[string]coupon.Level{"a": {Known: true, Epoch: 3, Version: 5}}}
 	keeper := keeperOf(t, k)
-	keeper.Once(t.Context(), at(0))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(0))
 	k.see(t, keeper, at(time.Second), func(c *coupon.Campaign) { c.Hi = 120 })
 	k.see(t, keeper, at(2*time.Second), func(c *coupon.Campaign) { c.Hi = 150 })
-	keeper.Once(t.Context(), at(3*time.Second-1))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(3*time.Second-1))
 	require.Empty(t, k.raised)
 	k.wanted = opened("a")
-	keeper.Once(t.Context(), at(3*time.Second))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(3*time.Second))
 	require.Equal(t, []int64{120}, k.raised, "150 is not known for long enough")
 	require.Equal(t, []string{"a"}, k.pushed, "Redis is told at once")
 
 	k.see(t, keeper, at(3500*time.Millisecond), func(c *coupon.Campaign) { c.HiWanted, c.Version = 120, 6 })
-	keeper.Once(t.Context(), at(4*time.Second))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(4*time.Second))
 	require.Equal(t, []int64{120, 150}, k.raised, "the raise that came first delays no later one")
 
 	k.see(t, keeper, at(4500*time.Millisecond), func(c *coupon.Campaign) { c.HiWanted, c.Hi, c.Version = 150, 180, 7 })
 	k.see(t, keeper, at(5*time.Second), func(c *coupon.Campaign) { c.Version = 8 })
-	keeper.Once(t.Context(), at(7*time.Second-1))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(7*time.Second-1))
 	require.Len(t, k.raised, 2, "what was seen before another change counts no more")
-	keeper.Once(t.Context(), at(7*time.Second))
+	keeper.once(t.Context(), keeper.view.Campaigns(), at(7*time.Second))
 	require.Equal(t, []int64{120, 150, 180}, k.raised)
 
 	k.see(t, keeper, at(8*time.Second), func(c *coupon.Campaign) { c.Lowering = 10 })
@@ -210,13 +210,13 @@ func TestALoweringLeftOpenIsFinished(t *testing.T) {
 				levels: map[string]coupon.Level{"a": {Known: true, Epoch: 3, Version: 5}}, redis: coupon.Pushed{Version: 5, Hi: c.hi},
 			}
 			keeper := keeperOf(t, k)
-			keeper.Once(t.Context(), now)
-			keeper.Once(t.Context(), now.Add(loweringPatience-1))
+			keeper.once(t.Context(), keeper.view.Campaigns(), now)
+			keeper.once(t.Context(), keeper.view.Campaigns(), now.Add(loweringPatience-1))
 			require.Empty(t, k.finished, "its own server may be at it")
-			keeper.Once(t.Context(), now.Add(loweringPatience))
+			keeper.once(t.Context(), keeper.view.Campaigns(), now.Add(loweringPatience))
 			require.Equal(t, []bool{c.taken}, k.finished)
 			require.Len(t, k.pushed, c.pushes, "Redis is told what became of a refused one")
-			keeper.Once(t.Context(), now.Add(loweringPatience+lookEvery))
+			keeper.once(t.Context(), keeper.view.Campaigns(), now.Add(loweringPatience+lookEvery))
 			require.Len(t, k.finished, 1, "an answer is waited for")
 
 			k.see(t, keeper, now.Add(2*loweringPatience), func(c *coupon.Campaign) { c.HiWanted = 80 })

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seonchak/seonchak/api-server/internal/soldout"
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/planted"
 )
@@ -12,6 +13,7 @@ import (
 type lane struct {
 	claims  batcher[*ticket]
 	directs batcher[*ticket] // bounded by the applies that may be in flight
+	memory  *soldout.Memory
 
 	known    atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
 	silentAt time.Time                       // when a call last failed; only the draining goroutine uses it
@@ -31,7 +33,7 @@ func (s *Service) lane(campaign *coupon.Campaign) *lane {
 }
 
 func (s *Service) newLane() *lane {
-	l := &lane{}
+	l := &lane{memory: s.soldOut.Memory()}
 	l.claims = batcher[*ticket]{
 		max:    s.limits.Batch,
 		handle: func(batch []*ticket) { s.decideAll(l, batch) },
@@ -39,6 +41,20 @@ func (s *Service) newLane() *lane {
 	}
 	l.directs = batcher[*ticket]{max: directBatch, handle: s.issueDirect, rescue: s.rescueGranted}
 	return l
+}
+
+// refusesFromMemory reports whether an apply can be told sold_out without asking Redis. It neither waits nor allocates.
+func (s *Service) refusesFromMemory(key coupon.Key, arrived time.Time) bool {
+	campaign, asOf, ok := s.view.dated(key.Campaign)
+	if !ok {
+		return false
+	}
+	l, ok := s.lanes.Load(campaign.ID)
+	if !ok || !l.(*lane).memory.Refuses(campaign, asOf, arrived, key) {
+		return false
+	}
+	s.metrics.fromMemory.Inc()
+	return true
 }
 
 // rescueUnclaimed answers tickets whose claim stage panicked. Some may be granted: their users' repeats, or the sweep,
@@ -110,7 +126,12 @@ func (s *Service) turnDown(t *ticket, v coupon.Verdict, campaign *coupon.Campaig
 	s.refuse(t, refusal(v, campaign))
 }
 
+// refusal is what a verdict is told as. Between two epochs a Redis that nobody fenced judges by the one that ends, and who
+// holds a claim of the next may be a stranger to it; of a closed campaign there is no next.
 func refusal(v coupon.Verdict, campaign *coupon.Campaign) error {
+	if campaign.EpochState != coupon.EpochActive && campaign.Status != coupon.CampaignClosed {
+		return errNotReady
+	}
 	switch v {
 	case coupon.RefusedSoldOut:
 		return errSoldOut

@@ -17,6 +17,7 @@ type Metrics struct {
 	claimBatch     prometheus.Histogram
 	confirmSeconds prometheus.Histogram
 	directIssued   prometheus.Counter
+	fromMemory     prometheus.Counter
 	answers        answerCounters
 	remaining      *prometheus.GaugeVec
 	pending        *prometheus.GaugeVec
@@ -61,6 +62,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		directIssued: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coupon_direct_issued_total", Help: "Coupons issued while their users waited: in mode sql, or past a log that was away.",
 		}),
+		fromMemory: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "coupon_sold_out_from_memory_total", Help: "Applies refused as sold out without asking Redis.",
+		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coupon_stock_remaining", Help: "Places that can still be given out.",
 		}, []string{"campaign"}),
@@ -78,7 +82,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	for _, s := range []coupon.ClaimStatus{coupon.StatusPending, coupon.StatusAccepted, coupon.StatusIssued, coupon.StatusFailed} {
 		m.answers[s] = answers.WithLabelValues(string(s))
 	}
-	registry.MustRegister(m.applies, m.duration, m.claimBatch, m.confirmSeconds, m.directIssued,
+	registry.MustRegister(m.applies, m.duration, m.claimBatch, m.confirmSeconds, m.directIssued, m.fromMemory,
 		m.remaining, m.pending, m.oldest, answers)
 	return m
 }

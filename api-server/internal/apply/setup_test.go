@@ -26,6 +26,7 @@ type bench struct {
 	direct   func([]coupon.Claim) ([]coupon.Settled, error)
 	held     func(coupon.Key) (coupon.Decision, error)
 	find     func(id string) (coupon.Campaign, error)
+	holders  func() ([]coupon.Key, error)
 
 	mu        sync.Mutex
 	campaign  coupon.Campaign // what the view reads
@@ -46,6 +47,7 @@ func setup(t *testing.T) *bench {
 		failure:  func(coupon.Key) (coupon.FailureStatus, bool, error) { return "", false, nil },
 		held:     func(coupon.Key) (coupon.Decision, error) { return coupon.Decision{}, nil },
 		find:     func(string) (coupon.Campaign, error) { return coupon.Campaign{}, errCampaignNotFound },
+		holders:  func() ([]coupon.Key, error) { return nil, errAway },
 	}
 	b.claim, b.direct = b.grantAll, b.issueAll
 	b.campaign = coupon.Campaign{
@@ -75,6 +77,11 @@ func (b *bench) see(t *testing.T, change func(c *coupon.Campaign)) {
 
 func (b *bench) Claim(_ context.Context, _ string, _ int64, keys []coupon.Key) ([]coupon.Decision, error) {
 	return b.claim(keys)
+}
+
+func (b *bench) Holders(context.Context, coupon.EpochRef, int64, uint64) ([]coupon.Key, int64, uint64, error) {
+	page, err := b.holders()
+	return page, int64(len(page)), 0, err
 }
 
 func (b *bench) grantAll(keys []coupon.Key) ([]coupon.Decision, error) {

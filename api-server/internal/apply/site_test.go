@@ -63,7 +63,7 @@ func newSite(t *testing.T, limit int64) *site {
 	var loops sync.WaitGroup
 	loops.Go(func() { view.Run(ctx) })
 	loops.Go(func() {
-		every(ctx, 20*time.Millisecond, func(time.Time) {
+		every(ctx, 20*time.Millisecond, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.mysql == up && s.kafka == up {
@@ -152,6 +152,10 @@ func (s *site) claimOne(epoch int64, k coupon.Key) coupon.Decision {
 
 func (s *site) Held(context.Context, string, int64, []coupon.Key) ([]coupon.Decision, error) {
 	return nil, errAway
+}
+
+func (s *site) Holders(context.Context, coupon.EpochRef, int64, uint64) ([]coupon.Key, int64, uint64, error) {
+	return nil, 0, 0, errAway
 }
 
 func (s *site) Forget(ctx context.Context, _ string, epoch int64, keys []coupon.Key) error {

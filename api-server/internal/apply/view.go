@@ -51,6 +51,13 @@ func (v *View) Campaign(id string) (*coupon.Campaign, bool) {
 	return c, ok
 }
 
+// dated is Campaign with the instant at which the view it is from was asked for.
+func (v *View) dated(id string) (c *coupon.Campaign, asOf time.Time, ok bool) {
+	s := v.current.Load()
+	c, ok = s.byID[id]
+	return c, s.asOf, ok
+}
+
 // Campaigns returns the campaigns of the view in the order of their ids; they must not be changed.
 func (v *View) Campaigns() []*coupon.Campaign { return v.current.Load().sorted }
 

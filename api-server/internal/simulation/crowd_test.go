@@ -84,6 +84,7 @@ func (c crowd) ask(ctx context.Context, key coupon.Key, at int) told {
 		return asked
 	}
 	replies := make(chan told, 1)
+	places := c.world.places()
 	go func() {
 		a := asked
 		answer, err := s.service.Apply(context.WithoutCancel(ctx), key)
@@ -94,6 +95,7 @@ func (c crowd) ask(ctx context.Context, key coupon.Key, at int) told {
 			a.status, a.serial, a.epoch = answer.Status, answer.Claim.Serial, answer.Claim.Epoch
 		case errors.As(err, &refusal):
 			a.refusal = refusal.Code
+			a.free = refusal.Code == coupon.CodeSoldOut && places.free(c.world.places())
 		}
 		replies <- a
 	}()
@@ -107,4 +109,27 @@ func (c crowd) ask(ctx context.Context, key coupon.Key, at int) told {
 	case <-s.dead:
 		return asked
 	}
+}
+
+// places are what Redis has to give out, where it is Redis that gives it out; zero elsewhere.
+type places struct{ epoch, hi, last int64 }
+
+func (w *world) places() places {
+	c, _, _, _ := w.record.Look(campaign)
+	if c.Mode != coupon.ModeRedis || c.EpochState != coupon.EpochActive || c.Status != coupon.CampaignActive {
+		return places{}
+	}
+	d := c.Document()
+	d.Version = 0 // changes nothing
+	pushed, err := w.stock.Push(context.Background(), d)
+	if err != nil || pushed.Version < c.Version {
+		return places{}
+	}
+	return places{epoch: c.Epoch, hi: pushed.Hi, last: pushed.Last}
+}
+
+// free reports whether a place was free all the time from p until later. The last serial only rises, and hi does not fall and
+// rise again within a call.
+func (p places) free(later places) bool {
+	return p.epoch > 0 && p.epoch == later.epoch && later.last < min(p.hi, later.hi)
 }

@@ -15,7 +15,7 @@ import (
 
 // outcome is what one drop came to.
 type outcome struct {
-	faults, answers, binding, rows, epochs, inSQL int
+	faults, answers, binding, rows, epochs, inSQL, fromMemory int
 
 	recovery time.Duration // from the end of the last fault until everything is at rest
 	digest   uint64        // of all calls and answers
@@ -29,6 +29,7 @@ func (o *outcome) add(p outcome) {
 	o.rows += p.rows
 	o.epochs += p.epochs
 	o.inSQL += p.inSQL
+	o.fromMemory += p.fromMemory
 }
 
 // simulate runs one drop in a bubble of simulated time.
@@ -74,7 +75,7 @@ func (w *world) sum() outcome {
 	c, rows, _, _ := w.record.Look(campaign)
 	return outcome{
 		faults: faultsADrop, answers: len(w.journal.answers), binding: len(w.journal.bound), rows: len(rows),
-		epochs: int(c.Epoch), inSQL: w.record.EpochsIn(campaign, coupon.ModeSQL),
+		epochs: int(c.Epoch), inSQL: w.record.EpochsIn(campaign, coupon.ModeSQL), fromMemory: w.fromMemory(),
 		digest: w.journal.digest() ^ w.network.Digest(),
 	}
 }

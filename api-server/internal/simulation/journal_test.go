@@ -20,6 +20,7 @@ type told struct {
 	serial        int64              // of a binding answer
 	blind         bool               // by a server that has not heard from MySQL for a while
 	epoch         int64
+	free          bool // of sold_out: a place was free from the call to the answer
 }
 
 func (a told) binding() bool {
@@ -90,6 +91,8 @@ func (j *journal) judge(rows []coupon.Coupon) (found []string) {
 			say("I6: %v was told serial %d and has %d", a.key.User, a.serial, row.Serial)
 		case a.denial() && !a.blind && bound && a.called.After(first.ended):
 			say("I13: %v holds a claim and was told %s", a.key.User, a.refusal)
+		case a.free && !a.blind:
+			say("I7: %v was told sold_out after %v, and a place was free all the time", a.key.User, a.ended.Sub(a.called))
 		}
 	}
 	return append(found, j.inversions(byKey)...)

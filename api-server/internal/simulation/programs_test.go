@@ -70,20 +70,41 @@ type server struct {
 	*program
 	service *apply.Service
 	record  *record
+	numbers *prometheus.Registry
 }
 
 func (w *world) startServer() *server {
 	p, ctx := w.newProgram("api-server")
 	stock, log, record := w.stores(p)
 	logger := w.logger.With("program", p.name)
-	metrics := apply.NewMetrics(prometheus.NewRegistry())
+	numbers := prometheus.NewRegistry()
+	metrics := apply.NewMetrics(numbers)
 	view := apply.NewView(record, logger)
 	_ = await(ctx, time.Second, func() bool { return view.Refresh(ctx) == nil })
 	keeper := apply.NewKeeper(view, stock, record, outbox.New(stock, log), metrics, logger)
 	go view.Run(ctx)
 	go keeper.Run(ctx)
 	service := apply.NewService(view, stock, log, record, apply.Limits{Queue: 1000, Batch: 128}, metrics, logger)
-	return &server{program: p, service: service, record: record}
+	s := &server{program: p, service: service, record: record, numbers: numbers}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lives = append(w.lives, s)
+	return s
+}
+
+// fromMemory is how many applies the servers refused without asking Redis.
+func (w *world) fromMemory() (refused int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.lives {
+		families, _ := s.numbers.Gather() // what cannot be gathered is not counted
+		for _, f := range families {
+			if f.GetName() == "coupon_sold_out_from_memory_total" {
+				refused += int(f.GetMetric()[0].GetCounter().GetValue())
+			}
+		}
+	}
+	return refused
 }
 
 // openCampaign opens the campaign as an operator does.

@@ -56,8 +56,9 @@ func TestSimulation(t *testing.T) {
 		recoveries = append(recoveries, o.recovery)
 	}
 	slices.Sort(recoveries)
-	t.Logf("%d seeds, %d faults, %d answers, %d binding, %d rows, %d epochs, %d in mode sql",
-		len(seeds), total.faults, total.answers, total.binding, total.rows, total.epochs, total.inSQL)
+	t.Logf("%d seeds, %d faults, %d answers, %d binding, %d from memory, %d rows, %d epochs, %d in mode sql",
+		len(seeds), total.faults, total.answers, total.binding, total.fromMemory, total.rows, total.epochs, total.inSQL)
+	require.Positive(t, total.fromMemory, "nobody was refused from memory")
 	t.Logf("at rest after the last fault: p50 %v, p99 %v, latest %v of simulated time",
 		recoveries[len(seeds)/2], recoveries[len(seeds)*99/100], recoveries[len(seeds)-1])
 }

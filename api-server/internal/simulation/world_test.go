@@ -41,6 +41,7 @@ type world struct {
 
 	mu       sync.Mutex
 	programs []*program     // all that were ever started
+	lives    []*server      // the api-servers among them
 	outages  map[string]int // how many faults keep a store away
 }
 
