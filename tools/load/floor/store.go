@@ -1,0 +1,208 @@
+package floor
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/event"
+	"github.com/seonchak/seonchak/pkg/kafkastream"
+)
+
+// The names of the floors.
+const (
+	Gin        = "gin"         // an HTTP server that answers the same bytes
+	GinEvalSHA = "gin+evalsha" // and asks Redis once for each apply
+	Redis      = "redis"       // SADD and INCR, 128 claims a pipeline
+	Kafka      = "kafka"       // kafka-go alone, acks of all
+	MySQL      = "mysql"       // a multi-row INSERT and a COMMIT
+)
+
+const (
+	pipelined = 128 // claims, as many as the api-server sends at once
+	inserted  = 500 // rows, as many as the consumer writes at once
+	inFlight  = 2   // calls to a store: one is made ready while the other is on its way
+
+	setupBound = 30 * time.Second
+)
+
+// Store is a floor that works on a store without any HTTP.
+type Store struct {
+	// Step does some claims whose serials begin at first, and returns how many. It may be called by many goroutines.
+	Step  func(ctx context.Context, first int64) (claims int64, err error)
+	Lanes int // calls of Step at once
+	Close func() error
+
+	serial atomic.Int64
+}
+
+// Round does as many claims as possible for so long, and returns how many.
+func (s *Store) Round(ctx context.Context, lasts time.Duration) (claims int64, took time.Duration, err error) {
+	var done atomic.Int64
+	begin := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for range s.Lanes {
+		group.Go(func() error {
+			for time.Since(begin) < lasts {
+				n, err := s.Step(ctx, s.serial.Add(max(pipelined, inserted)))
+				if err != nil {
+					return err
+				}
+				done.Add(n)
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return done.Load(), time.Since(begin), err
+}
+
+func ownName() string { return "load_floor_" + strings.ToLower(rand.Text()[:10]) }
+
+func user(serial int64) string { return fmt.Sprintf("u-%016x", uint64(serial)*0x9e3779b97f4a7c15) }
+
+// OnRedis returns the floor of Redis.
+func OnRedis(ctx context.Context, url string) (*Store, error) {
+	client, err := dialRedis(ctx, url, inFlight)
+	if err != nil {
+		return nil, err
+	}
+	keys := keysOf(ownName())
+	step := func(ctx context.Context, first int64) (int64, error) {
+		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for i := range int64(pipelined) {
+				p.SAdd(ctx, keys[0], user(first+i))
+				p.Incr(ctx, keys[1])
+			}
+			return nil
+		})
+		return pipelined, err
+	}
+	return &Store{Step: step, Lanes: inFlight, Close: func() error { return forget(client, keys) }}, nil
+}
+
+// OnKafka returns the floor of Kafka: claims as the api-server publishes them, in batches, to all partitions of a topic of
+// its own at once.
+func OnKafka(ctx context.Context, brokers string) (*Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, setupBound)
+	defer cancel()
+	transport := &kafka.Transport{}
+	client := &kafka.Client{Addr: kafka.TCP(strings.Split(brokers, ",")...), Timeout: setupBound, Transport: transport}
+	topic := ownName()
+	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
+		{Topic: topic, NumPartitions: kafkastream.Partitions, ReplicationFactor: 1},
+	}})
+	if err = errors.Join(err, topicError(created, topic)); err != nil {
+		return nil, err
+	}
+	s := &Store{Lanes: kafkastream.Partitions, Close: func() error { return dropTopic(client, transport, topic) }}
+	var turn atomic.Int64
+	s.Step = func(ctx context.Context, first int64) (int64, error) {
+		return pipelined, produce(ctx, client, topic, int(turn.Add(1)%kafkastream.Partitions), first)
+	}
+	for partition := range kafkastream.Partitions {
+		if err := awaitLeader(ctx, client, topic, partition); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// awaitLeader produces until it is taken: the partitions of a new topic have no leaders at once.
+func awaitLeader(ctx context.Context, client *kafka.Client, topic string, partition int) error {
+	const poll = 50 * time.Millisecond
+	for {
+		err := produce(ctx, client, topic, partition, 1)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(poll):
+		}
+	}
+}
+
+func topicError(created *kafka.CreateTopicsResponse, topic string) error {
+	if created == nil {
+		return nil
+	}
+	return created.Errors[topic]
+}
+
+func produce(ctx context.Context, client *kafka.Client, topic string, partition int, first int64) error {
+	records := make([]kafka.Record, pipelined)
+	for i := range records {
+		claim := coupon.Claim{
+			Key:   coupon.Key{Campaign: topic, User: user(first + int64(i)), N: 1},
+			Epoch: 1, Serial: first + int64(i), ClaimedAt: time.Now(),
+		}
+		records[i] = kafka.Record{
+			Time: claim.ClaimedAt, Key: kafka.NewBytes(event.Key(claim)), Value: kafka.NewBytes(event.Encode(claim)),
+		}
+		for _, h := range event.Headers(claim) {
+			records[i].Headers = append(records[i].Headers, kafka.Header(h))
+		}
+	}
+	response, err := client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...),
+	})
+	if err != nil {
+		return err
+	}
+	return response.Error
+}
+
+func dropTopic(client *kafka.Client, transport *kafka.Transport, topic string) error {
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), setupBound)
+	defer cancel()
+	_, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	return err
+}
+
+// OnMySQL returns the floor of the database: rows as the consumer writes them, in a table like the one of coupons, which
+// the database of the DSN must have.
+func OnMySQL(ctx context.Context, dsn string) (*Store, error) {
+	config, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.InterpolateParams = true // a statement is one round trip, as the consumer's are
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	db, table := sql.OpenDB(connector), ownName()
+	if _, err := db.ExecContext(ctx, "CREATE TABLE "+table+" LIKE coupons"); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	into := "INSERT INTO " + table + " (campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at) VALUES " +
+		strings.TrimSuffix(strings.Repeat("(1,?,?,1,1,?,?,?),", inserted), ",")
+	step := func(ctx context.Context, first int64) (int64, error) {
+		now := time.Now().UTC()
+		args := make([]any, 0, 5*inserted)
+		for i := range int64(inserted) {
+			args = append(args, first+i, user(first+i), fmt.Sprintf("%019d", first+i), now, now)
+		}
+		_, err := db.ExecContext(ctx, into, args...) // alone it is a transaction
+		return inserted, err
+	}
+	closer := func() error {
+		_, err := db.ExecContext(context.Background(), "DROP TABLE "+table)
+		return errors.Join(err, db.Close())
+	}
+	return &Store{Step: step, Lanes: inFlight, Close: closer}, nil
+}

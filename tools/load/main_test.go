@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/testenv"
+	"github.com/seonchak/seonchak/tools/drop"
+)
+
+// shop is a server that gives out coupons and keeps its rows in a database, as long as it is not told to lie.
+type shop struct {
+	t        *testing.T
+	dsn      string
+	address  string
+	campaign string
+	limit    int
+
+	mu      sync.Mutex
+	db      *sql.DB
+	id      int64
+	serials map[string]int
+	lie     func(serial int) bool // grants without a row
+}
+
+func newShop(t *testing.T, limit int) *shop {
+	t.Helper()
+	s := &shop{t: t, dsn: testenv.MySQL(t), campaign: testenv.Campaign(), limit: limit, serials: map[string]int{}}
+	var err error
+	s.db, err = drop.Open(s.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.db.Close() })
+	s.exec(`INSERT INTO campaigns (slug, name, limit_count, issued, status, epoch, epoch_state, starts_at, ends_at, created_at, updated_at)
+		VALUES (?, 'Test', ?, 0, 'active', 1, 'active', '2026-01-01', '2036-01-01', '2026-01-01', '2026-01-01')`, s.campaign, limit)
+	require.NoError(t, s.db.QueryRow(`SELECT id FROM campaigns WHERE slug = ?`, s.campaign).Scan(&s.id))
+	server := httptest.NewServer(http.HandlerFunc(s.apply))
+	t.Cleanup(server.Close)
+	s.address = server.Listener.Addr().String()
+	return s
+}
+
+func (s *shop) exec(statement string, args ...any) {
+	if _, err := s.db.Exec(statement, args...); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *shop) apply(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	user := r.Header.Get("X-User-Id")
+	serial, holds := s.serials[user]
+	if !holds && len(s.serials) == s.limit {
+		w.WriteHeader(http.StatusConflict)
+		_, _ = fmt.Fprint(w, `{"status":409,"code":"sold_out"}`)
+		return
+	}
+	w.Header().Set("Location", "somewhere")
+	if holds {
+		w.Header().Set("Idempotent-Replayed", "true")
+	} else {
+		serial = s.grant(user)
+		w.WriteHeader(http.StatusAccepted)
+	}
+	_, _ = fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":1,"serial":%d,"status":"accepted"}`, s.campaign, user, serial)
+}
+
+func (s *shop) grant(user string) (serial int) {
+	serial = len(s.serials) + 1
+	s.serials[user] = serial
+	if s.lie == nil || !s.lie(serial) {
+		s.exec(`INSERT INTO coupons (campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at) VALUES (?, ?, ?, 1, 1, '', NOW(), NOW())`,
+			s.id, serial, user)
+		s.exec(`UPDATE campaigns SET issued = issued + 1 WHERE id = ?`, s.id)
+	}
+	return serial
+}
+
+// at returns the arguments that load this shop.
+func (s *shop) at(more ...string) []string {
+	return append([]string{
+		"run", "--server", s.address, "--campaign", s.campaign, "--profile", "double-click", "--users", "300", "--over", "100ms",
+		"--connections", "16", "--seed", "9",
+	}, more...)
+}
+
+// do runs the program and returns its exit code and what it wrote.
+func do(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestAnHonestShop(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 20)
+	dir := t.TempDir()
+	report := filepath.Join(dir, "report.json")
+	code, stdout, stderr := do(t, s.at("--dsn", s.dsn, "--json", report, "--svg", dir)...)
+	require.Zero(t, code, stderr)
+	for _, figure := range []string{"issued 20\n", "over 0\n", "twice 0\n", "lost 0\n", "wrong 0\n"} {
+		require.Contains(t, stdout, figure)
+	}
+	require.Contains(t, stderr, "applies 600 of 600")
+	require.FileExists(t, filepath.Join(dir, "latency.svg"))
+
+	content, err := os.ReadFile(report)
+	require.NoError(t, err)
+	var told struct {
+		Applies, Right int64
+		Kinds          []struct {
+			Kind  string
+			Count int64
+		}
+		Verdicts []verdict
+	}
+	require.NoError(t, json.Unmarshal(content, &told))
+	require.EqualValues(t, 600, told.Applies)
+	require.EqualValues(t, 600, told.Right)
+	counts := map[string]int64{}
+	for _, k := range told.Kinds {
+		counts[k.Kind] = k.Count
+	}
+	require.Equal(t, map[string]int64{
+		"accepted": 20, "issued": 0, "replayed": 20, "sold_out": 560, "pending": 0, "overloaded": 0, "other": 0, "unknown": 0,
+	}, counts)
+	require.Len(t, told.Verdicts, 1)
+	require.True(t, told.Verdicts[0].OK)
+}
+
+func TestALiarIsFound(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 20)
+	s.lie = func(serial int) bool { return serial == 7 }
+	code, stdout, stderr := do(t, s.at("--dsn", s.dsn, "--model", "closed")...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "lost 1\n")
+	require.Contains(t, stderr, "something is wrong")
+}
+
+func TestShardsAreMerged(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 20)
+	dir := t.TempDir()
+	var files []string
+	for i := range 3 {
+		file := filepath.Join(dir, fmt.Sprint(i))
+		code, _, stderr := do(t, s.at("--shard", fmt.Sprintf("%d/3", i), "--out", file)...)
+		require.Zero(t, code, stderr)
+		files = append(files, file)
+	}
+	code, stdout, stderr := do(t, append([]string{"merge", "--dsn", s.dsn}, files...)...)
+	require.Zero(t, code, stdout+stderr)
+	require.Contains(t, stdout, "600 applies in")
+	require.Contains(t, stdout, "issued 20\n")
+
+	code, stdout, _ = do(t, append([]string{"merge", "--dsn", s.dsn}, files[1:]...)...)
+	require.Equal(t, 1, code)
+	require.NotContains(t, stdout, "phantom 0\n", "the users of the missing shard have rows")
+	code, _, stderr = do(t, "merge", files[0], files[0])
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "same shard")
+}
+
+func TestWrongCommandLines(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"fly"},
+		{"run", "--fast"},
+		{"run", "extra"},
+		{"merge"},
+		{"run", "--model", "half"},
+		{"run", "--auth", "basic"},
+		{"run", "--profile", "storm"},
+		{"run", "--users", "0"},
+		{"run", "--server", "x:1"},
+		{"run", "--shard", "1/2"},
+		{"run", "--server", "x:1", "--campaign", "c", "--shard", "2/2"},
+		{"run", "--server", "x:1", "--campaign", "c", "--auth", "jwt"},
+		{"run", "--begin", "noon"},
+		{"compare", "--paths", "up"},
+		{"compare", "--rounds", "0"},
+		{"floors", "--floors", "cellar"},
+	} {
+		code, stdout, stderr := do(t, args...)
+		require.Equal(t, 2, code, "%q", args)
+		require.Empty(t, stdout, "%q", args)
+		require.True(t, strings.HasPrefix(stderr, "load: "), "%q: %s", args, stderr)
+	}
+	code, stdout, _ := do(t, "run", "--help")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "--profile")
+}
+
+// build returns a folder with the programs of this source tree.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, program := range []string{"api-server", "consumer", "batch", filepath.Join("tools", "load")} {
+		command := exec.Command("go", "build", "-o", filepath.Join(dir, filepath.Base(program)), ".")
+		command.Dir = filepath.Join("..", "..", program)
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, "build %s: %s", program, output)
+	}
+	return dir
+}
+
+// TestThePrograms loads real programs on real stores. It says nothing about speed.
+func TestThePrograms(t *testing.T) {
+	t.Parallel()
+	testenv.Redis(t)
+	testenv.Kafka(t)
+	testenv.EmptyDatabase(t)
+	bin := build(t)
+	load := func(args ...string) string {
+		var stderr bytes.Buffer
+		command := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "load"), append(args, "--bin", bin)...)
+		command.Stderr = &stderr
+		stdout, err := command.Output()
+		require.NoError(t, err, "%s%s", stdout, stderr.String())
+		return string(stdout)
+	}
+	stdout := load("run", "--auth", "jwt", "--profile", "mixed", "--campaigns", "2", "--limit", "50", "--users", "1000", "--over", "500ms")
+	require.Equal(t, 2, strings.Count(stdout, "issued 50\n"), stdout)
+
+	table := filepath.Join(bin, "table.json")
+	load("compare", "--auth", "jwt", "--rounds", "1", "--lasts", "100ms", "--connections", "16",
+		"--paths", "replay,grant-consumer", "--floors", "gin,gin+evalsha,redis,kafka,mysql", "--json", table)
+	content, err := os.ReadFile(table)
+	require.NoError(t, err)
+	var rows []struct {
+		Path, Floor string
+		Rate        float64 `json:"per_s"`
+		FloorRate   float64 `json:"floor_per_s"`
+		Ratio       struct{ Median float64 }
+	}
+	require.NoError(t, json.Unmarshal(content, &rows))
+	require.Len(t, rows, 10)
+	for _, row := range rows {
+		require.Positive(t, row.Rate, row)
+		require.Positive(t, row.FloorRate, row)
+		require.InDelta(t, row.Rate/row.FloorRate, row.Ratio.Median, 1e-9, row)
+	}
+}

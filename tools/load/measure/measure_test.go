@@ -1,0 +1,103 @@
+package measure
+
+import (
+	"bytes"
+	"encoding/gob"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/tools/load/told"
+)
+
+var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// recorded returns 100 accepted applies a second for 3 s, each answered after its number in ms, and one of each odd kind.
+func recorded(begin time.Time) Result {
+	var r Recorder
+	for i := range 300 {
+		at := ms(10 * i)
+		r.Add(i, Sample{
+			Answer: told.Answer{Kind: told.Accepted}, Intended: at, Sent: at + ms(1), Received: at + ms(i%100), Signing: time.Microsecond,
+		})
+	}
+	r.Add(7, Sample{Answer: told.Answer{Kind: told.Other, HTTP: 409, Code: []byte("campaign_paused")}})
+	r.Add(8, Sample{Answer: told.Answer{Kind: told.Other, HTTP: 202, Fault: "no Location"}})
+	r.Add(9, Sample{Answer: told.Answer{Kind: told.Unknown}, Received: 2 * longest})
+	return r.Result(begin, 4*time.Second)
+}
+
+func TestResult(t *testing.T) {
+	t.Parallel()
+	r := recorded(noon)
+	require.EqualValues(t, 303, r.Applies())
+	require.EqualValues(t, 300, r.Right())
+	require.InDelta(t, 75, r.Rate(r.Right()), 1e-9)
+	require.InDelta(t, 50, r.Latency[told.Accepted].Milliseconds(50), 1)
+	require.InDelta(t, 98, r.Latency[told.Accepted].Milliseconds(99), 1)
+	require.InDelta(t, 1, r.Late.Milliseconds(50), 0.01)
+	require.InDelta(t, longest.Seconds(), float64(r.Latency[told.Unknown].Max())/1e6, 0.1)
+	require.Equal(t, map[string]int64{"409 campaign_paused": 1, "202 ": 1}, r.Codes)
+	require.Equal(t, map[string]int64{"no Location": 1}, r.Faults)
+	require.Equal(t, 300*time.Microsecond, r.Signing)
+	perSecond := int64(0)
+	for _, counts := range r.Seconds[:4] {
+		perSecond += counts[told.Accepted]
+	}
+	require.EqualValues(t, 300, perSecond)
+	require.Len(t, r.Seconds, 121)
+}
+
+func TestReportNamesEveryKind(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	require.NoError(t, recorded(noon).Report().Write(&text))
+	for _, want := range []string{
+		"accepted", "issued", "replayed", "sold_out", "pending", "overloaded", "other", "unknown", "409 campaign_paused: 1", "no Location: 1",
+	} {
+		require.Contains(t, text.String(), want)
+	}
+	require.Regexp(t, `right +300 +75`, text.String())
+	require.Equal(t, Report{Kinds: Result{}.Report().Kinds}, Result{}.Report())
+}
+
+func TestMergeIsAsIfOneHadSeenAll(t *testing.T) {
+	t.Parallel()
+	first, second := recorded(noon), recorded(noon.Add(2*time.Second))
+	whole := Merge(second, first)
+	require.Equal(t, noon, whole.Begin)
+	require.Equal(t, 6*time.Second, whole.Took)
+	require.EqualValues(t, 606, whole.Applies())
+	require.EqualValues(t, 2, whole.Faults["no Location"])
+	require.Equal(t, first.Latency[told.Accepted].ValueAtQuantile(90), whole.Latency[told.Accepted].ValueAtQuantile(90))
+	require.Equal(t, first.Seconds[2][told.Accepted]+second.Seconds[0][told.Accepted], whole.Seconds[2][told.Accepted])
+	require.EqualValues(t, 303, first.Applies(), "a merge leaves its parts alone")
+	require.EqualValues(t, 1, first.Codes["409 campaign_paused"])
+}
+
+func TestAFileKeepsAResult(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	want := recorded(noon)
+	require.NoError(t, gob.NewEncoder(&file).Encode(want))
+	var got Result
+	require.NoError(t, gob.NewDecoder(&file).Decode(&got))
+	require.Equal(t, want.Report(), got.Report())
+}
+
+func TestCharts(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "charts")
+	require.NoError(t, recorded(noon).WriteSVG(dir))
+	for _, name := range []string{"latency.svg", "answers.svg"} {
+		svg, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.Contains(t, string(svg), ">accepted<")
+		require.NotContains(t, string(svg), ">sold_out<", "it did not occur")
+	}
+}
