@@ -35,8 +35,8 @@ type Record struct {
 	Rest     float64        `json:"rest_s"`           // from the heal to rest
 	Stopped  string         `json:"stopped,omitempty"`
 
-	// Of the applies sent while the fault lasted: how many, how many were answered within a second, how long the slowest
-	// took, and what was told how often.
+	// Of the applies sent from the fault until grants went on: how many, how many were answered within a second, how long
+	// the slowest took, and what was told how often.
 	Asked   int64            `json:"asked"`
 	Prompt  int64            `json:"prompt"`
 	Slowest float64          `json:"slowest_s"`

@@ -75,10 +75,8 @@ func (r *runner) play(ctx context.Context, class faults.Class, seed uint64, reco
 		return err
 	}
 	record.Rest = time.Since(healed).Seconds()
-	r.account(record, kills, scene, healed)
-	for _, d := range drops {
-		record.told(d.Journal.Answers(), broke, healed)
-	}
+	r.account(record, kills)
+	recovery(record, scene, broke, healed)
 	r.show("verdict")
 	if err := r.judge(ctx, record, drops); err != nil {
 		return err
@@ -131,8 +129,19 @@ func (r *runner) drops(ctx context.Context, class faults.Class, scene *faults.Sc
 	return broke, healed, err
 }
 
-// account notes who died and how long it took until things went on.
-func (r *runner) account(record *Record, before map[string]int, scene *faults.Scene, healed time.Time) {
+// recovery notes how long it took until grants went on, and what was told from the fault until then.
+func recovery(record *Record, scene *faults.Scene, broke, healed time.Time) {
+	over := healed
+	if first := scene.Main.FirstGrantAfter(healed); !first.IsZero() {
+		record.Grant, over = first.Sub(healed).Seconds(), first
+	}
+	for _, d := range []*world.Drop{scene.Main, scene.Small} {
+		record.told(d.Journal.Answers(), broke, over)
+	}
+}
+
+// account notes who died.
+func (r *runner) account(record *Record, before map[string]int) {
 	for _, d := range r.world.Deaths() {
 		name := d.Program
 		if d.Point != "" {
@@ -151,9 +160,6 @@ func (r *runner) account(record *Record, before map[string]int, scene *faults.Sc
 		if p.Panicked() {
 			record.Unrest = append(record.Unrest, p.Kind+" panicked")
 		}
-	}
-	if first := scene.Main.FirstGrantAfter(healed); !first.IsZero() {
-		record.Grant = first.Sub(healed).Seconds()
 	}
 }
 

@@ -173,13 +173,13 @@ func killWhile(ctx context.Context, s *Scene, points []failpoint.Point, work fun
 // killing kills one of the programs now and then.
 func killing(choose func(*Scene) []*world.Program) func(context.Context, *Scene) error {
 	return func(ctx context.Context, s *Scene) error {
-		const times = 12
+		const times = 20
 		programs := choose(s)
 		for range times {
 			if err := programs[s.Random.IntN(len(programs))].Kill(); err != nil {
 				return fmt.Errorf("kill: %w", err)
 			}
-			if err := world.Pause(ctx, s.between(200*time.Millisecond, 1100*time.Millisecond)); err != nil {
+			if err := world.Pause(ctx, s.between(100*time.Millisecond, 700*time.Millisecond)); err != nil {
 				return err
 			}
 		}
