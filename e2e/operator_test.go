@@ -8,8 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v3/jwa"
-	"github.com/lestrrat-go/jwx/v3/jwt"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/testenv"
@@ -123,19 +122,18 @@ func (s *site) grant(server *procs.APIServer, campaign, user string) {
 
 const secret = "a secret of more than thirty-two bytes"
 
-// token returns a signed token; set changes what an honest issuer would write.
-func token(t *testing.T, user, scope string, set func(*jwt.Builder)) string {
+// token returns a signed token; change changes what an honest issuer would write.
+func token(t *testing.T, user, scope string, change func(jwt.MapClaims)) string {
 	t.Helper()
-	builder := jwt.NewBuilder().Subject(user).Issuer("shop").Audience([]string{"coupons"}).
-		Expiration(time.Now().Add(time.Hour)).Claim("scope", scope)
-	if set != nil {
-		set(builder)
+	claims := jwt.MapClaims{
+		"sub": user, "iss": "shop", "aud": "coupons", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(), "scope": scope,
 	}
-	built, err := builder.Build()
+	if change != nil {
+		change(claims)
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
 	require.NoError(t, err)
-	signed, err := jwt.Sign(built, jwt.WithKey(jwa.HS256(), []byte(secret)))
-	require.NoError(t, err)
-	return "Bearer " + string(signed)
+	return "Bearer " + signed
 }
 
 // TestJWT runs an api-server as it runs in production: users are who their token says, and only operators' tokens move
@@ -163,9 +161,9 @@ func TestJWT(t *testing.T) {
 	for name, header := range map[string]string{
 		"none":           "",
 		"garbage":        "Bearer garbage",
-		"expired":        token(t, "u-2", "", func(b *jwt.Builder) { b.Expiration(time.Now().Add(-time.Hour)) }),
-		"other issuer":   token(t, "u-2", "", func(b *jwt.Builder) { b.Issuer("elsewhere") }),
-		"other audience": token(t, "u-2", "", func(b *jwt.Builder) { b.Audience([]string{"elsewhere"}) }),
+		"expired":        token(t, "u-2", "", func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Hour).Unix() }),
+		"other issuer":   token(t, "u-2", "", func(c jwt.MapClaims) { c["iss"] = "elsewhere" }),
+		"other audience": token(t, "u-2", "", func(c jwt.MapClaims) { c["aud"] = "elsewhere" }),
 		"unfit user":     token(t, "two words", "", nil),
 	} {
 		status, body := s.post(url, "", "Authorization", header, "X-User-Id", "u-2")

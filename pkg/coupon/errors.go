@@ -69,8 +69,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // CodeOf returns the code of the first *Error in err's chain, or "" when there is none.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/gin-gonic/gin"
-	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -57,7 +57,7 @@ func BenchmarkHandler(b *testing.B) {
 		measure(b, New(refusing, f, f, f, Dev{}, metrics, slog.New(slog.DiscardHandler)), http.StatusConflict, dev)
 	})
 	b.Run("refused, jwt", func(b *testing.B) {
-		bearer := map[string]string{"Authorization": "Bearer " + token(b, jwa.HS256(), secret, nil)}
+		bearer := map[string]string{"Authorization": "Bearer " + token(b, jwt.SigningMethodHS256, secret, nil)}
 		measure(b, New(refusing, f, f, f, NewBearer(secret, "shop", "coupons"), metrics, slog.New(slog.DiscardHandler)),
 			http.StatusConflict, bearer)
 	})
