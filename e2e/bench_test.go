@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/tools/load/arrival"
+	"github.com/seonchak/seonchak/tools/load/drive"
+	"github.com/seonchak/seonchak/tools/load/told"
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
@@ -51,6 +56,48 @@ func BenchmarkApply(b *testing.B) {
 		b.ReportMetric(median(applies), "applies/s")
 		b.ReportMetric(median(ratios), "ratio")
 	}
+}
+
+// BenchmarkModeSQL is how many coupons a second an api-server issues by itself while Redis is away, its users told
+// "issued". The client is one that costs little: it shares the processors with all the rest.
+func BenchmarkModeSQL(b *testing.B) {
+	stores := sharedStores(b)
+	redis, throughProxy := newProxy(b, stores.Redis)
+	s := newSite(b, fastPrograms(b), stores)
+	server := s.apiServer("REDIS_URL="+throughProxy, "LOG_LEVEL=warn")
+	s.consumer("REDIS_URL="+throughProxy, "LOG_LEVEL=warn") // its warden moves the campaign to MySQL
+	campaign := s.campaign(benchApplies*(benchRounds+1), 1, server)
+	redis.set(b, closed)
+	s.awaitEpoch(campaign, 2, coupon.ModeSQL)
+	for b.Loop() {
+		var rates []float64
+		for round := range benchRounds + 1 {
+			crowd := drive.New(drive.Options{
+				Servers: []string{strings.TrimPrefix(server.URL, "http://")}, Campaigns: []string{campaign},
+				Users: arrival.NewUsers(uint64(round)), Connections: benchConnections, Timeout: 5 * time.Second,
+			}, &first{benchApplies})
+			result, err := crowd.Run(b.Context(), time.Now())
+			require.NoError(b, err)
+			require.Empty(b, result.Faults)
+			rate := float64(result.Count(told.Issued)) / result.Took.Seconds()
+			b.Logf("round %d: %.0f/s (%d of %d issued)", round, rate, result.Count(told.Issued), benchApplies)
+			if round > 0 { // the first one warms up
+				rates = append(rates, rate)
+			}
+		}
+		b.ReportMetric(median(rates), "issued/s")
+	}
+}
+
+// first hands out so many users, each once.
+type first struct{ left uint64 }
+
+func (f *first) Next() (arrival.Apply, bool) {
+	if f.left == 0 {
+		return arrival.Apply{}, false
+	}
+	f.left--
+	return arrival.Apply{User: f.left}, true
 }
 
 func startFloor(b *testing.B, bin string) string {
