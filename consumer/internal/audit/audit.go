@@ -17,6 +17,9 @@ const (
 	bound = 5 * time.Second // of one round
 	// budget is how long one round counts rows: a million take some 0.2 s. The campaigns that are left go first in the next.
 	budget = time.Second
+	// restFactor is how many times longer than it took to count a campaign's rows they are left alone: every consumer counts,
+	// and all of them together must not be felt by issue().
+	restFactor = 100
 )
 
 // record is what MySQL holds. What it is asked must cost the same however much history there is.
@@ -48,7 +51,7 @@ type Audit struct {
 	now     func() time.Time
 	logger  *slog.Logger
 
-	counted map[string]time.Time      // campaign → when its rows were counted last
+	due     map[string]time.Time      // campaign → when its rows are to be counted again
 	broken  map[coupon.Claim]struct{} // those that are in the metrics
 	lost    int64                     // claims, by the newest reconciliation
 	success map[string]time.Time      // job → when it succeeded last
@@ -58,7 +61,7 @@ type Audit struct {
 func New(record record, metrics *Metrics, now func() time.Time, logger *slog.Logger) *Audit {
 	return &Audit{
 		record: record, metrics: metrics, now: now, logger: logger,
-		counted: map[string]time.Time{}, broken: map[coupon.Claim]struct{}{}, success: map[string]time.Time{},
+		due: map[string]time.Time{}, broken: map[coupon.Claim]struct{}{}, success: map[string]time.Time{},
 	}
 }
 
@@ -132,12 +135,13 @@ func (a *Audit) runs(ctx context.Context) error {
 	return err
 }
 
-// places counts the rows of the campaigns that are open, the longest uncounted first.
+// places counts the rows of the campaigns that are open, the longest due first.
 func (a *Audit) places(ctx context.Context) error {
 	began := a.now()
 	open, err := a.open(ctx)
 	for _, id := range open {
-		if a.now().Sub(began) >= budget {
+		start := a.now()
+		if start.Sub(began) >= budget || start.Before(a.due[id]) {
 			return nil
 		}
 		var over int64
@@ -145,11 +149,12 @@ func (a *Audit) places(ctx context.Context) error {
 			break
 		}
 		a.metrics.oversold.WithLabelValues(id).Set(float64(over))
-		a.counted[id] = a.now()
+		end := a.now()
+		a.due[id] = end.Add(restFactor * end.Sub(start))
 	}
 	if err != nil {
 		a.metrics.oversold.Reset()
-		clear(a.counted)
+		clear(a.due)
 	}
 	return err
 }
@@ -166,12 +171,12 @@ func (a *Audit) open(ctx context.Context) ([]string, error) {
 			open = append(open, watched[i].ID)
 		}
 	}
-	for id := range a.counted {
+	for id := range a.due {
 		if !slices.Contains(open, id) {
 			a.metrics.oversold.DeleteLabelValues(id)
-			delete(a.counted, id)
+			delete(a.due, id)
 		}
 	}
-	slices.SortStableFunc(open, func(x, y string) int { return a.counted[x].Compare(a.counted[y]) })
+	slices.SortStableFunc(open, func(x, y string) int { return a.due[x].Compare(a.due[y]) })
 	return open, nil
 }
