@@ -46,13 +46,13 @@ func (f *turnFlags) check() error {
 	if f.auth != "dev" && f.auth != "jwt" {
 		mistakes = append(mistakes, errors.New("--auth is dev or jwt"))
 	}
-	return errors.Join(append(mistakes, known("floor", f.floors, compare.Floors))...)
+	return errors.Join(append(mistakes, known("--floors", f.floors, compare.Floors))...)
 }
 
-func known(what string, names, all []string) error {
+func known(flag string, names, all []string) error {
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			return fmt.Errorf("the %s %q is none of %q", what, name, all)
+			return fmt.Errorf("%s: %q is none of %q", flag, name, all)
 		}
 	}
 	return nil
@@ -93,7 +93,7 @@ func compareCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "compare", Short: "measure the programs and the floors below them by turns", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := errors.Join(f.check(), known("path", paths, compare.Paths)); err != nil {
+			if err := errors.Join(f.check(), known("--paths", paths, compare.Paths)); err != nil {
 				return mistake{err}
 			}
 			return f.measured(c, func(options compare.Options) (table []compare.Row, err error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seonchak/seonchak/tools/drop"
+	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/measure"
 	"github.com/seonchak/seonchak/tools/load/witness"
 )
@@ -119,6 +120,7 @@ func writeJSON(path string, value any) error {
 
 // saved is what a shard leaves for the merge.
 type saved struct {
+	Shard   arrival.Shard
 	Result  measure.Result
 	Witness witness.State
 }
@@ -154,6 +156,7 @@ func mergeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "merge FILE...", Short: "add up what the shards of a run left by --out", Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, paths []string) error {
+			var shards []arrival.Shard
 			var results []measure.Result
 			var states []witness.State
 			for _, path := range paths {
@@ -161,7 +164,10 @@ func mergeCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				results, states = append(results, s.Result), append(states, s.Witness)
+				shards, results, states = append(shards, s.Shard), append(results, s.Result), append(states, s.Witness)
+			}
+			if err := arrival.Complete(shards); err != nil {
+				return err
 			}
 			w, err := witness.Merge(states...)
 			if err != nil {

@@ -152,6 +152,43 @@ func TestALiarIsFound(t *testing.T) {
 	require.Contains(t, stderr, "something is wrong")
 }
 
+func TestAnInterruptedLoadSaysSo(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 20)
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.lie = func(serial int) bool {
+		if serial == 3 {
+			interrupt()
+		}
+		return false
+	}
+	file := filepath.Join(t.TempDir(), "shard")
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 1, run(ctx, s.at("--over", "1h", "--users", "300000", "--out", file), &stdout, &stderr))
+	require.Contains(t, stderr.String(), "interrupted after ")
+	require.Contains(t, stdout.String(), "applies in")
+	require.FileExists(t, file)
+}
+
+func TestAFileThatCannotBeWrittenCostsNoReport(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, 20)
+	code, stdout, stderr := do(t, s.at("--out", filepath.Join(t.TempDir(), "no", "such", "folder"))...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "600 applies in")
+	require.Contains(t, stderr, "no such file")
+}
+
+func TestTheSecretInAFileIsALine(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("a secret\r\n"), 0o600))
+	f := runFlags{auth: "jwt", secret: file}
+	secret, err := f.readSecret()
+	require.NoError(t, err)
+	require.Equal(t, "a secret", string(secret))
+}
+
 func TestShardsAreMerged(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 20)
@@ -168,38 +205,48 @@ func TestShardsAreMerged(t *testing.T) {
 	require.Contains(t, stdout, "600 applies in")
 	require.Contains(t, stdout, "issued 20\n")
 
-	code, stdout, _ = do(t, append([]string{"merge", "--dsn", s.dsn}, files[1:]...)...)
+	code, stdout, stderr = do(t, append([]string{"merge", "--dsn", s.dsn}, files[1:]...)...)
 	require.Equal(t, 1, code)
-	require.NotContains(t, stdout, "phantom 0\n", "the users of the missing shard have rows")
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "shard 0/3 is missing")
 	code, _, stderr = do(t, "merge", files[0], files[0])
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "same shard")
+	require.Contains(t, stderr, "shard 0/3 is there twice")
 }
 
 func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{
-		{"fly"},
-		{"run", "--fast"},
-		{"run", "extra"},
-		{"merge"},
-		{"run", "--model", "half"},
-		{"run", "--auth", "basic"},
-		{"run", "--profile", "storm"},
-		{"run", "--users", "0"},
-		{"run", "--server", "x:1"},
-		{"run", "--shard", "1/2"},
-		{"run", "--server", "x:1", "--campaign", "c", "--shard", "2/2"},
-		{"run", "--server", "x:1", "--campaign", "c", "--auth", "jwt"},
-		{"run", "--begin", "noon"},
-		{"compare", "--paths", "up"},
-		{"compare", "--rounds", "0"},
-		{"floors", "--floors", "cellar"},
+	for _, c := range []struct {
+		names string // what the message names
+		args  []string
+	}{
+		{"fly", []string{"fly"}},
+		{"--fast", []string{"run", "--fast"}},
+		{"extra", []string{"run", "extra"}},
+		{"arg", []string{"merge"}},
+		{"--model", []string{"run", "--model", "half"}},
+		{"--auth", []string{"run", "--auth", "basic"}},
+		{"--profile", []string{"run", "--profile", "storm"}},
+		{"--users", []string{"run", "--users", "0"}},
+		{"--users", []string{"run", "--users", "18446744073709551615"}},
+		{"--over", []string{"run", "--over", "-1s"}},
+		{"--timeout", []string{"run", "--timeout", "0"}},
+		{"--campaigns", []string{"run", "--campaigns", "0"}},
+		{"--campaign ", []string{"run", "--server", "x:1"}},
+		{"--server", []string{"run", "--shard", "1/2"}},
+		{"--shard", []string{"run", "--server", "x:1", "--campaign", "c", "--shard", "2/2"}},
+		{"--secret-file", []string{"run", "--server", "x:1", "--campaign", "c", "--auth", "jwt"}},
+		{"--secret-file", []string{"run", "--auth", "jwt", "--secret-file", "/no/such/file"}},
+		{"--begin", []string{"run", "--begin", "noon"}},
+		{"--paths", []string{"compare", "--paths", "up"}},
+		{"--rounds", []string{"compare", "--rounds", "0"}},
+		{"--floors", []string{"floors", "--floors", "cellar"}},
 	} {
-		code, stdout, stderr := do(t, args...)
-		require.Equal(t, 2, code, "%q", args)
-		require.Empty(t, stdout, "%q", args)
-		require.True(t, strings.HasPrefix(stderr, "load: "), "%q: %s", args, stderr)
+		code, stdout, stderr := do(t, c.args...)
+		require.Equal(t, 2, code, "%q", c.args)
+		require.Empty(t, stdout, "%q", c.args)
+		require.True(t, strings.HasPrefix(stderr, "load: "), "%q: %s", c.args, stderr)
+		require.Contains(t, stderr, c.names, "%q", c.args)
 	}
 	code, stdout, _ := do(t, "run", "--help")
 	require.Zero(t, code)

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,9 +120,11 @@ func (f *runFlags) check() (*crowd, error) {
 			mistakes = append(mistakes, fmt.Errorf(format, args...))
 		}
 	}
+	f.checkPlan(must)
 	must(f.model == "open" || f.model == "closed", "--model is open or closed")
 	must(f.auth == "dev" || f.auth == "jwt", "--auth is dev or jwt")
 	must(f.connections > 0, "--connections must be at least 1")
+	must(f.timeout > 0, "--timeout must be above 0")
 	must(f.limit > 0, "--limit must be at least 1")
 	must((len(f.servers) == 0) == (len(f.campaigns) == 0), "--server and --campaign go together")
 	must(len(f.servers) > 0 || f.shard == "0/1", "--shard needs --server")
@@ -131,13 +135,24 @@ func (f *runFlags) check() (*crowd, error) {
 	w.options.Users = arrival.NewUsers(w.plan.Seed)
 	var err error
 	w.shard, err = arrival.ParseShard(f.shard)
-	mistakes = append(mistakes, err, w.plan.Validate())
+	must(err == nil, "--shard: %w", err)
 	if f.begin != "" {
 		w.begin, err = time.Parse(time.RFC3339Nano, f.begin)
-		mistakes = append(mistakes, err)
+		must(err == nil, "--begin: %w", err)
 	}
 	w.options.Secret, err = f.readSecret()
-	return w, errors.Join(append(mistakes, err)...)
+	must(err == nil, "--secret-file: %w", err)
+	return w, errors.Join(mistakes...)
+}
+
+// mostUsers is how many a process has room for: two bits each.
+const mostUsers = 10_000_000_000
+
+func (f *runFlags) checkPlan(must func(ok bool, format string, args ...any)) {
+	must(slices.Contains(arrival.Profiles, f.plan.Profile), "--profile is one of %q", arrival.Profiles)
+	must(f.plan.Users >= 1 && f.plan.Users <= mostUsers, "--users is from 1 to %s", drop.Number(mostUsers))
+	must(f.plan.Over >= 0, "--over must not be below 0")
+	must(f.plan.Campaigns > 0, "--campaigns must be at least 1")
 }
 
 func (f *runFlags) readSecret() ([]byte, error) {
@@ -145,9 +160,10 @@ func (f *runFlags) readSecret() ([]byte, error) {
 	case f.auth != "jwt":
 		return nil, nil
 	case f.secret != "":
-		return os.ReadFile(f.secret)
+		content, err := os.ReadFile(f.secret)
+		return bytes.TrimRight(content, "\r\n"), err // as the api-server reads it
 	case len(f.servers) > 0:
-		return nil, errors.New("--auth jwt with --server needs --secret-file")
+		return nil, errors.New("--auth jwt with --server needs it")
 	}
 	return newSecret(), nil
 }
@@ -203,12 +219,13 @@ func (f *runFlags) follow(c *cobra.Command, w *crowd) error {
 	if err != nil {
 		return err
 	}
-	if err := save(f.out, saved{result, w.witness.State()}); err != nil {
-		return err
-	}
 	judged := judgement{dsn: f.dsn}
 	if w.stage != nil {
 		judged.dsn, judged.backlog = w.stage.DSN, w.stage.Backlog
 	}
-	return finish(c, f.reportFlags, result, w.witness, judged)
+	if c.Context().Err() != nil {
+		err = fmt.Errorf("interrupted after %s applies", drop.Number(result.Applies()))
+	}
+	return errors.Join(save(f.out, saved{w.shard, result, w.witness.State()}),
+		finish(c, f.reportFlags, result, w.witness, judged), err)
 }

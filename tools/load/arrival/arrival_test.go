@@ -165,12 +165,11 @@ func TestParseShard(t *testing.T) {
 	}
 }
 
-func TestMistakesInAPlan(t *testing.T) {
+func TestComplete(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, plan(Flat).Validate())
-	err := Plan{Profile: "storm", Over: -1}.Validate()
-	require.ErrorContains(t, err, "storm")
-	require.ErrorContains(t, err, "users")
-	require.ErrorContains(t, err, "below 0")
-	require.ErrorContains(t, err, "campaign")
+	require.NoError(t, Complete([]Shard{Whole}))
+	require.NoError(t, Complete([]Shard{{2, 3}, {0, 3}, {1, 3}}))
+	require.EqualError(t, Complete([]Shard{{0, 3}, {2, 3}}), "shard 1/3 is missing")
+	require.EqualError(t, Complete([]Shard{{0, 2}, {1, 2}, {0, 2}}), "shard 0/2 is there twice")
+	require.EqualError(t, Complete([]Shard{{0, 2}, {1, 3}}), "shards 0/2 and 1/3 are not of one run")
 }

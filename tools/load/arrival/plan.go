@@ -1,10 +1,7 @@
 package arrival
 
 import (
-	"errors"
-	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -35,24 +32,6 @@ type Apply struct {
 	At       time.Duration // after the beginning
 	User     uint64
 	Campaign int // from 0
-}
-
-// Validate returns every mistake, joined.
-func (p Plan) Validate() error {
-	var mistakes []error
-	if !slices.Contains(Profiles, p.Profile) {
-		mistakes = append(mistakes, fmt.Errorf("the profile %q is none of %q", p.Profile, Profiles))
-	}
-	if p.Users < 1 {
-		mistakes = append(mistakes, errors.New("there must be users"))
-	}
-	if p.Over < 0 {
-		mistakes = append(mistakes, errors.New("the time in which users come is below 0"))
-	}
-	if p.Campaigns < 1 {
-		mistakes = append(mistakes, errors.New("there must be a campaign"))
-	}
-	return errors.Join(mistakes...)
 }
 
 // CampaignOf returns which campaign a user wants: of two neighbours the first is wanted twice as much.

@@ -24,6 +24,29 @@ func ParseShard(text string) (Shard, error) {
 	return s, nil
 }
 
+// String returns i/n.
+func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Index, s.Of) }
+
+// Complete returns an error unless the shards are everybody together, and nobody twice.
+func Complete(shards []Shard) error {
+	seen := map[Shard]bool{}
+	for _, s := range shards {
+		switch {
+		case s.Of != shards[0].Of:
+			return fmt.Errorf("shards %s and %s are not of one run", shards[0], s)
+		case seen[s]:
+			return fmt.Errorf("shard %s is there twice", s)
+		}
+		seen[s] = true
+	}
+	for s := (Shard{0, shards[0].Of}); s.Index < s.Of; s.Index++ {
+		if !seen[s] {
+			return fmt.Errorf("shard %s is missing", s)
+		}
+	}
+	return nil
+}
+
 // Stream hands out the applies of a plan in the order of their times. One goroutine may use it at a time.
 type Stream struct {
 	plan   Plan

@@ -86,7 +86,7 @@ func (a applicants) round(ctx context.Context) (Round, error) {
 	if err != nil {
 		return Round{}, err
 	}
-	result, err := drive.New(a.options, a.source()).Run(ctx, time.Now())
+	result, err := drive.New(a.options, a.source()).Run(ctx, time.Time{})
 	if err != nil {
 		return Round{}, err
 	}

@@ -53,8 +53,9 @@ func New(options Options, source Source) *Drive {
 	return &Drive{options: options, source: source, Recorder: &measure.Recorder{}}
 }
 
-// Run connects, waits until begin, sends all applies and returns what they came to. When ctx ends it sends no more: that
-// is no error. The error is that of a server that cannot be reached at the beginning.
+// Run connects, waits until begin, sends all applies and returns what they came to. The plan's times count from begin, also
+// when that has passed: what is sent late for it is late. A zero begin is when all are connected. When ctx ends Run sends no
+// more: that is no error. The error is that of a server that cannot be reached at the beginning.
 func (d *Drive) Run(ctx context.Context, begin time.Time) (measure.Result, error) {
 	connections := make([]*connection, d.options.Connections)
 	for i := range connections {
@@ -68,6 +69,9 @@ func (d *Drive) Run(ctx context.Context, begin time.Time) (measure.Result, error
 		return measure.Result{}, ctx.Err()
 	}
 	d.begin = time.Now()
+	if !begin.IsZero() {
+		d.begin = d.begin.Add(begin.Sub(d.begin)) // begin itself, by the clock that nobody sets
+	}
 	used := processorTime()
 	var group errgroup.Group
 	for _, c := range connections {

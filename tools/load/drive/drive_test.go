@@ -159,6 +159,26 @@ func TestOpenSendsAtThePlannedTimesAndBegins(t *testing.T) {
 	})
 }
 
+// Who begins late has missed sends, and the plan does not wait for it.
+func TestALateBeginningIsSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().Add(-2 * time.Second)
+		o := options(newServer(), 1)
+		o.Open = true
+		result, err := New(o, &evenly{every: time.Second, count: 4}).Run(t.Context(), begin)
+		require.NoError(t, err)
+		require.Equal(t, begin, result.Begin)
+		require.Equal(t, 3*time.Second, result.Took)
+		require.InEpsilon(t, 2e6, float64(result.Latency[told.Accepted].Max()), 0.001)
+		require.EqualValues(t, 2, result.Late.TotalCount()-countUpTo(result.Late, 0))
+
+		result, err = New(o, &evenly{count: 1}).Run(t.Context(), time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, time.Now(), result.Begin)
+	})
+}
+
 func TestEachUserHasATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
 	for _, auth := range [][]byte{nil, secret} {

@@ -28,20 +28,22 @@ func recorded(begin time.Time) Result {
 	}
 	r.Add(7, Sample{Answer: told.Answer{Kind: told.Other, HTTP: 409, Code: []byte("campaign_paused")}})
 	r.Add(8, Sample{Answer: told.Answer{Kind: told.Other, HTTP: 202, Fault: "no Location"}})
-	r.Add(9, Sample{Answer: told.Answer{Kind: told.Unknown}, Received: 2 * longest})
+	r.Add(9, Sample{Answer: told.Answer{Kind: told.Unknown}, Received: 90 * time.Second})
+	r.Add(10, Sample{Answer: told.Answer{Kind: told.Overloaded}, Intended: -2 * longest})
 	return r.Result(begin, 4*time.Second)
 }
 
 func TestResult(t *testing.T) {
 	t.Parallel()
 	r := recorded(noon)
-	require.EqualValues(t, 303, r.Applies())
+	require.EqualValues(t, 304, r.Applies())
 	require.EqualValues(t, 300, r.Right())
 	require.InDelta(t, 75, r.Rate(r.Right()), 1e-9)
 	require.InDelta(t, 50, r.Latency[told.Accepted].Milliseconds(50), 1)
 	require.InDelta(t, 98, r.Latency[told.Accepted].Milliseconds(99), 1)
 	require.InDelta(t, 1, r.Late.Milliseconds(50), 0.01)
-	require.InDelta(t, longest.Seconds(), float64(r.Latency[told.Unknown].Max())/1e6, 0.1)
+	require.InDelta(t, 90, float64(r.Latency[told.Unknown].Max())/1e6, 0.1, "a crowd that a server cannot keep up with waits for minutes")
+	require.InEpsilon(t, longest.Seconds(), float64(r.Latency[told.Overloaded].Max())/1e6, 0.001)
 	require.Equal(t, map[string]int64{"409 campaign_paused": 1, "202 ": 1}, r.Codes)
 	require.Equal(t, map[string]int64{"no Location": 1}, r.Faults)
 	require.Equal(t, 300*time.Microsecond, r.Signing)
@@ -50,7 +52,7 @@ func TestResult(t *testing.T) {
 		perSecond += counts[told.Accepted]
 	}
 	require.EqualValues(t, 300, perSecond)
-	require.Len(t, r.Seconds, 121)
+	require.Len(t, r.Seconds, 91)
 }
 
 func TestReportNamesEveryKind(t *testing.T) {
@@ -72,11 +74,11 @@ func TestMergeIsAsIfOneHadSeenAll(t *testing.T) {
 	whole := Merge(second, first)
 	require.Equal(t, noon, whole.Begin)
 	require.Equal(t, 6*time.Second, whole.Took)
-	require.EqualValues(t, 606, whole.Applies())
+	require.EqualValues(t, 608, whole.Applies())
 	require.EqualValues(t, 2, whole.Faults["no Location"])
 	require.Equal(t, first.Latency[told.Accepted].ValueAtQuantile(90), whole.Latency[told.Accepted].ValueAtQuantile(90))
 	require.Equal(t, first.Seconds[2][told.Accepted]+second.Seconds[0][told.Accepted], whole.Seconds[2][told.Accepted])
-	require.EqualValues(t, 303, first.Applies(), "a merge leaves its parts alone")
+	require.EqualValues(t, 304, first.Applies(), "a merge leaves its parts alone")
 	require.EqualValues(t, 1, first.Codes["409 campaign_paused"])
 }
 

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	longest = time.Minute // where histograms end: what took longer counts as this long
-	digits  = 3           // significant ones of a histogram
-	lanes   = 8           // locks; more than cores wait for one seldom
+	longest = time.Hour // where histograms end: what took longer counts as this long
+	digits  = 3         // significant ones of a histogram
+	lanes   = 8         // locks; more than cores wait for one seldom
 )
 
 // Recorder counts answers. It may be used by many goroutines; those that pass different lanes seldom meet.

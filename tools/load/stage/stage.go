@@ -128,9 +128,17 @@ func (s *Stage) call(ctx context.Context, method, url string, body []byte, statu
 	return content, nil
 }
 
-// AwaitRest returns when the consumer has finished everything and the campaign has so many rows, or gets no more.
+// AwaitRest returns when the consumer has finished everything and the campaign has so many rows. It is an error when there
+// are fewer and no more come: who was promised one has none.
 func (s *Stage) AwaitRest(ctx context.Context, campaign string, rows int64) error {
-	_, err := drop.WaitForRest(ctx, s.DB, campaign, drop.Wait{Rows: rows, Backlog: s.Backlog})
+	return awaitRows(ctx, s.DB, campaign, drop.Wait{Rows: rows, Backlog: s.Backlog})
+}
+
+func awaitRows(ctx context.Context, db *sql.DB, campaign string, wait drop.Wait) error {
+	rest, err := drop.WaitForRest(ctx, db, campaign, wait)
+	if err == nil && rest.Rows < wait.Rows {
+		return fmt.Errorf("campaign %s has %d rows of %d, and no more come", campaign, rest.Rows, wait.Rows)
+	}
 	return err
 }
 

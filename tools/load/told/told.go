@@ -130,6 +130,8 @@ func (a *Answer) readProblem(response client.Response) {
 		a.Fault = "the problem is not readable"
 	case named != a.HTTP:
 		a.Fault = "the problem names another status"
+	case a.HTTP >= http.StatusInternalServerError && a.HTTP != http.StatusServiceUnavailable:
+		a.Fault = "a server error"
 	case a.HTTP == http.StatusConflict && string(a.Code) == "sold_out":
 		a.Kind = SoldOut
 	case a.HTTP == http.StatusTooManyRequests, a.HTTP == http.StatusServiceUnavailable && string(a.Code) == "overloaded":

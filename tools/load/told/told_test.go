@@ -56,6 +56,7 @@ func TestRead(t *testing.T) {
 		"half a claim":   {client.Response{Status: 202, Location: true, Body: []byte(claim[:len(claim)-1])}, Other, 137, "the claim is not readable"},
 		"no problem":     {client.Response{Status: 500, Body: []byte("oops")}, Other, 0, "the problem is not readable"},
 		"wrong problem":  {client.Response{Status: 409, Body: []byte(problem("404", "sold_out"))}, Other, 0, "the problem names another status"},
+		"internal error": {client.Response{Status: 500, Body: []byte(problem("500", "internal_error"))}, Other, 0, "a server error"},
 		"no retry-after": {client.Response{Status: 503, Body: []byte(problem("503", "overloaded"))}, Other, 0, "no Retry-After"},
 	}
 	for name, c := range cases {

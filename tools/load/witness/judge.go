@@ -16,8 +16,8 @@ import (
 func (w *Witness) Campaigns() []string { return w.campaigns }
 
 // Judge waits until the campaigns are at rest, compares their rows with what was told, and returns a verdict for each.
-// backlog is how many records the consumers have not finished; where it is not known (nil), a campaign that got no row for
-// some seconds is at rest.
+// backlog is how many records the consumers have not finished; where it is not known (nil), or somebody's outcome is not, a
+// campaign that got no row for some seconds is at rest.
 func (w *Witness) Judge(ctx context.Context, db *sql.DB, backlog func(context.Context) (int64, error)) ([]drop.Verdict, error) {
 	verdicts := make([]drop.Verdict, len(w.campaigns))
 	for i := range w.campaigns {
@@ -42,7 +42,7 @@ func (w *Witness) verdict(ctx context.Context, db *sql.DB, campaign int) (drop.V
 
 func (w *Witness) awaitRest(ctx context.Context, db *sql.DB, campaign int, backlog func(context.Context) (int64, error)) error {
 	wait := drop.Wait{Rows: math.MaxInt64, Backlog: backlog}
-	if backlog != nil {
+	if backlog != nil && !w.unsettled.Load() {
 		wait.Rows = w.promises(campaign)
 	}
 	_, err := drop.WaitForRest(ctx, db, w.campaigns[campaign], wait)

@@ -3,6 +3,7 @@
 package witness
 
 import (
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ type Witness struct {
 	campaigns []string
 	asked     bits
 	soldOut   bits
+	unsettled atomic.Bool // somebody got no answer, or a place that was not durable: it may still become a row
 	lanes     [lanes]lane
 }
 
@@ -65,6 +67,9 @@ func New(plan arrival.Plan, campaigns []string) *Witness {
 // Add takes note of what a user was told.
 func (w *Witness) Add(user uint64, answer told.Answer, sent, received time.Time) {
 	w.asked.set(user)
+	if answer.Kind == told.Pending || answer.Kind == told.Unknown {
+		w.unsettled.Store(true)
+	}
 	l := &w.lanes[user%lanes]
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,19 +82,38 @@ func (w *Witness) Add(user uint64, answer told.Answer, sent, received time.Time)
 			First: answer.Kind != told.Replayed, Issued: string(answer.Status) == string(coupon.StatusIssued),
 		}
 		return
-	case answer.Kind == told.Replayed && answer.Serial == held.Serial:
-		return
 	case !holds:
 		if answer.Kind == told.SoldOut {
 			w.soldOut.set(user)
 		}
 		return
-	case answer.Kind == told.Overloaded || answer.Kind == told.Unknown:
+	case held.allows(answer):
+		return
+	case held.overtook(answer):
+		held.First, held.Sent, held.Received = true, min(held.Sent, sent.UnixNano()), min(held.Received, received.UnixNano())
+		l.promises[user] = held
 		return
 	}
 	if len(l.odd) < mostOdd {
 		l.odd = append(l.odd, Odd{user, w.inFull(user, answer, sent, received)})
 	}
+}
+
+// allows reports whether its holder may be told this as well, any number of times: the same promise again, that a repeat is
+// not durable, to come later, or nothing.
+func (p Promise) allows(a told.Answer) bool {
+	switch {
+	case a.Kind.Promise():
+		return a.Kind == told.Replayed && a.Serial == p.Serial
+	case a.HTTP == 0, a.HTTP == http.StatusOK, a.HTTP == http.StatusTooManyRequests:
+		return true
+	}
+	return a.HTTP >= http.StatusInternalServerError
+}
+
+// overtook reports whether a is the first grant of a claim whose repeat was answered before it.
+func (p Promise) overtook(a told.Answer) bool {
+	return !p.First && a.Kind.Promise() && a.Kind != told.Replayed && a.Serial == p.Serial
 }
 
 func (w *Witness) inFull(user uint64, answer told.Answer, sent, received time.Time) drop.Answer {

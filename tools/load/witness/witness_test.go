@@ -2,6 +2,7 @@ package witness
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/gob"
 	"testing"
@@ -213,6 +214,43 @@ func TestShardsAreJudgedTogether(t *testing.T) {
 	require.ErrorContains(t, err, "one plan")
 	_, err = Merge()
 	require.Error(t, err)
+}
+
+func TestWhatAHolderMayBeToldIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := New(plan, []string{"any"})
+	at := time.Now()
+	later := at.Add(time.Second)
+	w.Add(1, granted(told.Replayed, 1), at, later) // the answer to the second click came first
+	w.Add(1, granted(told.Accepted, 1), at, later)
+	require.True(t, w.State().Promises[1].First)
+	for range mostOdd {
+		w.Add(1, told.Answer{Kind: told.Other, HTTP: 503, Code: []byte(coupon.CodeUnavailable)}, later, later)
+		w.Add(1, told.Answer{Kind: told.Pending, HTTP: 200, Status: []byte(coupon.StatusPending)}, later, later)
+		w.Add(1, told.Answer{Kind: told.Unknown}, later, later)
+	}
+	require.Empty(t, w.State().Odd)
+	w.Add(1, soldOut, later, later)
+	require.Len(t, w.State().Odd, 1)
+	w.Add(1, granted(told.Accepted, 1), later, later)
+	require.Len(t, w.State().Odd, 2, "the first grant is told once")
+}
+
+// A claim that was not durable when its user was told is published again later, when the log has nothing to do meanwhile.
+func TestWhatIsNotSettledIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	s := newScene(t, db)
+	s.exec(`DELETE FROM coupons WHERE campaign_id = ? AND serial = 5`, s.id)
+	looks := 0
+	verdicts, err := s.Judge(t.Context(), db, func(context.Context) (int64, error) {
+		if looks++; looks == 10 {
+			s.row(5, s.users.Name(4))
+		}
+		return 0, nil
+	})
+	require.NoError(t, err)
+	require.True(t, verdicts[0].OK(), verdicts[0])
 }
 
 func TestOnlyPromisesAreKept(t *testing.T) {
