@@ -185,7 +185,7 @@ func (f *Fence) rebuildAll(ctx context.Context, campaigns []coupon.Campaign, mod
 
 // rebuild is F5 to F8 of one campaign.
 func (f *Fence) rebuild(ctx context.Context, c coupon.Campaign, mode coupon.Mode, earliest time.Time) error {
-	if mode == coupon.ModeSQL { // decides at once: by then no server may ask the Redis of the epoch that ends, which still answers
+	if mode == coupon.ModeSQL { // decides at once: not while servers still ask the Redis of the epoch that ends, which nobody fenced
 		if err := wait(ctx, earliest.Sub(f.Now())); err != nil {
 			return err
 		}

@@ -123,10 +123,10 @@ func TestTheViewEndsRefusalsFromMemory(t *testing.T) {
 				asked := b.sellOut(t, "kim")
 				_, _ = b.remember(t, asked)
 				if change == nil {
-					pass(t, 700*time.Millisecond)
+					pass(t, 1200*time.Millisecond)
 					_, _ = b.service.Apply(t.Context(), key("kim")) // says nothing about the stock
 					_, _ = b.remember(t, asked)
-					pass(t, 301*time.Millisecond) // the view is a second old, the answer is not
+					pass(t, 301*time.Millisecond) // the view is too old, the answer is not
 					before := asked.Load()
 					_, _ = b.service.Apply(t.Context(), key("stranger"))
 					_, _ = b.service.Apply(t.Context(), key("stranger"))
@@ -161,6 +161,40 @@ func TestNobodyIsRefusedByAnEpochThatEnds(t *testing.T) {
 	verdict = coupon.RefusedEnded
 	_, err := b.service.Apply(t.Context(), key("u"))
 	require.Same(t, errEnded, err, "a closed campaign has no next epoch")
+}
+
+// slowView is a database that takes its time to tell of the campaigns.
+type slowView struct {
+	*bench
+	takes time.Duration
+}
+
+func (s slowView) View(ctx context.Context) ([]coupon.Campaign, error) {
+	<-time.After(s.takes)
+	return s.bench.View(ctx)
+}
+
+// While the next view is on its way, the crowd is still refused by the last one.
+func TestTheCrowdDoesNotWaitForTheNextView(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		asked := b.sellOut(t, "kim")
+		ctx, stop := context.WithCancel(t.Context())
+		b.service.view.source = slowView{b, 300 * time.Millisecond}
+		go b.service.view.Run(ctx)
+		pass(t, 2*refreshEvery)
+		_, _ = b.remember(t, asked)
+		before := asked.Load()
+		for range 5000 { // five seconds
+			_, err := b.service.Apply(t.Context(), key("stranger"))
+			require.Same(t, errSoldOut, err)
+			pass(t, time.Millisecond)
+		}
+		require.LessOrEqual(t, asked.Load()-before, int64(21), "one asks for all, four times a second")
+		stop()
+		pass(t, refreshEvery) // until the last view is read
+	})
 }
 
 func pass(t *testing.T, d time.Duration) {

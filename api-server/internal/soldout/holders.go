@@ -34,11 +34,14 @@ type gathering struct {
 	hashes []uint64
 }
 
-// slack is how many may come before those that came before are looked for among them.
+// slack is how many may come again, at most, before those that came before are looked for among them.
 const slack = 4096
 
+// space is how many hashes there must be room for to remember so many holders.
+func space(total int64) int64 { return total + min(total, slack) }
+
 func gather(seed maphash.Seed, total int64) *gathering {
-	return &gathering{seed: seed, hashes: make([]uint64, 0, total+slack)}
+	return &gathering{seed: seed, hashes: make([]uint64, 0, space(total))}
 }
 
 // add takes a page in, and reports whether there was room for it.

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// room is how many holders are remembered of all campaigns together: 64 MB.
+	// room is how many hashes are kept of all campaigns together: 64 MB.
 	room = 8 << 20
 
 	stepBound = time.Second // of one step of loading
-	// restFactor is how many times longer than a step took the loader rests before the next: what it takes of Redis is
-	// bounded, and less the busier Redis is.
+	// restFactor is how many times longer than a step took the loader rests before the next: what one load takes of Redis
+	// is a fifth at most, and less the busier Redis is.
 	restFactor = 4
 )
 
@@ -41,7 +41,7 @@ type Loader struct {
 	logger *slog.Logger
 
 	mu   sync.Mutex
-	room int64 // how many more may be remembered
+	room int64 // how many more hashes may be kept
 }
 
 // NewLoader returns a Loader that reads from source.
@@ -71,12 +71,12 @@ func (l *Loader) read(about soldOut) (*holders, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !l.take(total) {
+	if !l.take(space(total)) {
 		return nil, errNoRoom
 	}
 	found, err := l.readOn(about, page, total, next, time.Since(began))
 	if err != nil {
-		l.give(total)
+		l.give(space(total))
 	}
 	return found, err
 }
@@ -113,25 +113,25 @@ func (l *Loader) step(about soldOut, cursor uint64) (page []coupon.Key, total in
 }
 
 // take reserves room, and reports whether there was as much.
-func (l *Loader) take(total int64) bool {
+func (l *Loader) take(hashes int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if total > l.room {
+	if hashes > l.room {
 		return false
 	}
-	l.room -= total
+	l.room -= hashes
 	return true
 }
 
-func (l *Loader) give(total int64) {
+func (l *Loader) give(hashes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.room += total
+	l.room += hashes
 }
 
 // release gives back the room of holders that are forgotten; there may be none.
 func (l *Loader) release(h *holders) {
 	if h != nil {
-		l.give(int64(len(h.hashes)))
+		l.give(int64(cap(h.hashes)))
 	}
 }

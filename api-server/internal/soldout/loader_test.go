@@ -75,9 +75,9 @@ func TestTheLoaderRests(t *testing.T) {
 
 func TestThereIsRoomForSoMany(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
-		b.loader.room = 5
+		b.loader.room = 8
 		b.ready(t)
-		require.Equal(t, int64(2), b.loader.room)
+		require.Equal(t, int64(2), b.loader.room, "room for each of the 3 to come twice")
 		other := &bench{Memory: b.loader.Memory(), shelf: b.shelf, c: b.c}
 		other.hears(soldOutAt3...)
 		pass(100 * time.Millisecond)
@@ -88,6 +88,16 @@ func TestThereIsRoomForSoMany(t *testing.T) {
 		b.hears(coupon.Decision{Verdict: coupon.Granted})
 		pass(reloadAfter)
 		other.ready(t)
+	})
+}
+
+// What is counted is what is taken, of few holders as of many.
+func TestTheRoomIsWhatIsTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		b.ready(t)
+		taken := cap(b.holders.hashes)
+		require.Equal(t, int64(taken), room-b.loader.room)
+		require.LessOrEqual(t, taken, 2*len(b.holders.hashes))
 	})
 }
 

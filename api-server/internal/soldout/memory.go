@@ -11,8 +11,9 @@ import (
 
 const (
 	// viewAge is how old the view of a campaign may be, counted from when it was asked for. A raised hi, and the next epoch
-	// in mode redis, reach Redis 2 s after they reached the record: by then every view that may be used knows them.
-	viewAge = time.Second
+	// in mode redis, reach Redis 2 s after they reached the record: by then every view that may be used knows them. Views are
+	// read again every second: in what is left the next one may be on its way.
+	viewAge = 1500 * time.Millisecond
 
 	// answerAge is for how long an answer of Redis, counted from when it was asked, lets others be refused; renewAfter, when
 	// one apply asks again for all of them.
@@ -40,6 +41,7 @@ type Memory struct {
 	loading bool      // one load at a time, also of an epoch that is of no interest any more
 	failed  time.Time // when a load last did
 	heard   time.Time // when Redis was last asked and said sold_out
+	tidying *time.Timer
 }
 
 // soldOut names an epoch that is sold out at hi. In one epoch that names a set of holders that never changes: they come only
@@ -152,20 +154,29 @@ func (m *Memory) loaded(about soldOut, found *holders, err error) {
 		m.loader.release(found)
 	default:
 		m.holders, m.heard = found, time.Now()
-		time.AfterFunc(idle, func() { m.tidy(found) })
+		m.tidyLater()
 	}
 }
 
+// tidyLater has one timer for all holders there ever are, and none of them in it: what is dropped is freed at once.
+func (m *Memory) tidyLater() {
+	if m.tidying == nil {
+		m.tidying = time.AfterFunc(idle, m.tidy)
+		return
+	}
+	m.tidying.Reset(idle)
+}
+
 // tidy drops the holders that have not been of use for a while.
-func (m *Memory) tidy(known *holders) {
+func (m *Memory) tidy() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.holders != known:
+	case m.holders == nil:
 	case time.Since(m.heard) >= idle:
 		m.drop()
 	default:
-		time.AfterFunc(idle, func() { m.tidy(known) })
+		m.tidyLater()
 	}
 }
 

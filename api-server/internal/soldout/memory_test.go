@@ -1,8 +1,10 @@
 package soldout
 
 import (
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -179,9 +181,26 @@ func TestHoldersThatNobodyAsksForAreDropped(t *testing.T) {
 			b.hears(soldOutAt3...)
 			require.True(t, b.refuses("stranger"), "somebody asks")
 		}
-		pass(2 * idle)
-		require.Nil(t, b.holders)
-		require.Nil(t, b.current.Load())
-		require.Equal(t, int64(room), b.loader.room)
+		for range 2 {
+			pass(2 * idle)
+			require.Nil(t, b.holders)
+			require.Nil(t, b.current.Load())
+			require.Equal(t, int64(room), b.loader.room)
+			b.ready(t)
+		}
+	})
+}
+
+// Room that is given back is free: nothing holds on to what was dropped.
+func TestDroppedHoldersAreFreed(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		for range 3 {
+			b.ready(t)
+			dropped := weak.Make(b.holders)
+			b.hears(coupon.Decision{Verdict: coupon.Granted})
+			require.Equal(t, int64(room), b.loader.room)
+			runtime.GC()
+			require.Nil(t, dropped.Value())
+		}
 	})
 }
