@@ -35,6 +35,7 @@ MAX_AGE=${SEONCHAK_SERVICES_MAX_AGE:-12h}
 MIN_MB=${SEONCHAK_SERVICES_MIN_MB:-512}
 FORCED=${SEONCHAK_SERVICES:-}
 REAL=${SEONCHAK_REQUIRE_REAL:-0}
+PATIENCE=180 # seconds until a store answers: a Kafka broker needs many on a busy machine
 WHY='' # why the steps before this one were passed over
 umask 077                     # the records may hold a password that came with an address
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # database servers live there, and users' PATHs often lack it
@@ -221,7 +222,7 @@ choose_port() {
 }
 # ensure <store> <instance>: it runs and answers, or the script ends. Sets PORT.
 ensure() {
-  local store=$1 instance=$2 dir=$STATE/$2 deadline=$((SECONDS + 60))
+  local store=$1 instance=$2 dir=$STATE/$2 deadline=$((SECONDS + PATIENCE))
   FOUND='already up'
   if alive "$dir"; then
     PORT=$(<"$dir/port")
@@ -240,7 +241,7 @@ ensure() {
     alive "$dir" || die "$instance did not start: $(last_words "$dir")"
     sleep 0.1
   done
-  die "$instance runs but has not answered on port $PORT for a minute; see $dir/log"
+  die "$instance runs but has not answered on port $PORT for $PATIENCE s; see $dir/log"
 }
 last_words() { # <dir>
   if grep -qiE 'no space left|error:? 28\b|errno:? 28\b' "$1/log"; then
