@@ -2,6 +2,7 @@ package worker
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,6 +34,8 @@ func TestEveryRecordOnce(t *testing.T) {
 
 	group := testenv.Group()
 	dead := s.work(group, true)
+	require.Eventually(t, func() bool { return dead.issued.Load() > 0 }, time.Minute, time.Millisecond,
+		"the other could have read everything before this one is in the group")
 	survivor := s.work(group, false)
 	require.NoError(t, <-dead.ended)
 	require.Positive(t, dead.issued.Load())
