@@ -13,7 +13,7 @@ bench pkg 'Claim|Memory' redisstock 3x
 bench pkg 'Publish' kafkastream 3s
 bench pkg 'Issue$|Direct$' mysqlstore 3s
 bench pkg 'Rebuild' fence 1x
-bench e2e 'Apply|Cost' . 1x
+bench e2e 'Apply|Cost|ModeSQL' . 1x
 if SEONCHAK_MYSQL=mysql scripts/services.sh up mysql; then
   eval "$(SEONCHAK_MYSQL=mysql scripts/services.sh env)"
   echo "# $SEONCHAK_STORES"
