@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	d := &demo{settings: s, stores: stores, getenv: getenv, out: stdout, progress: progress{stderr}}
+	d := &demo{settings: s, stores: stores, getenv: getenv, out: stdout, stderr: stderr}
 	err = errors.Join(d.run(ctx, logs), d.close())
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w\nthe logs of the programs are in %s", err, logs)

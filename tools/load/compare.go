@@ -13,8 +13,8 @@ import (
 
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/floor"
-	"github.com/seonchak/seonchak/tools/load/stage"
 	"github.com/seonchak/seonchak/tools/procs"
+	"github.com/seonchak/seonchak/tools/stage"
 )
 
 // turnFlags say how often and how long things are measured by turns.

@@ -15,9 +15,10 @@ import (
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
-	"github.com/seonchak/seonchak/tools/load/stage"
 	"github.com/seonchak/seonchak/tools/load/witness"
 	"github.com/seonchak/seonchak/tools/procs"
+	"github.com/seonchak/seonchak/tools/progress"
+	"github.com/seonchak/seonchak/tools/stage"
 )
 
 const runHelp = `Sends the applies of a plan and reports what they were told.
@@ -213,7 +214,7 @@ func (f *runFlags) open(ctx context.Context, w *crowd) error {
 // follow sends the plan, reports, and judges where there is a database.
 func (f *runFlags) follow(c *cobra.Command, w *crowd) error {
 	d := drive.New(w.options, w.plan.Stream(w.shard))
-	stop := progress{c.ErrOrStderr()}.follow("applies", w.plan.Count(w.shard), d.Answers)
+	stop := progress.Follow(c.ErrOrStderr(), "applies", w.plan.Count(w.shard), d.Answers)
 	result, err := d.Run(c.Context(), w.begin)
 	stop()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/seonchak/seonchak/tools/load/floor"
-	"github.com/seonchak/seonchak/tools/load/stage"
+	"github.com/seonchak/seonchak/tools/stage"
 )
 
 // The paths.

@@ -1,4 +1,4 @@
-// Package stage brings up the programs on stores of their own and opens campaigns for a load.
+// Package stage brings up the programs on a database of their own and opens campaigns for a crowd.
 package stage
 
 import (
@@ -28,7 +28,6 @@ type Options struct {
 	Bin    string // folder of the programs
 	Logs   string // folder for their logs
 	Secret []byte // nil: AUTH_MODE=dev
-	Env    []string
 }
 
 // Stage is an api-server on a database and a consumer group of its own.
@@ -57,7 +56,7 @@ func (s *Stage) start(ctx context.Context) (err error) {
 	if s.DB, err = drop.Open(s.DSN); err != nil {
 		return err
 	}
-	env := append([]string{"LOG_LEVEL=warn"}, s.options.Env...)
+	env := []string{"LOG_LEVEL=warn"}
 	if s.options.Secret != nil {
 		env = append(env, "AUTH_MODE=jwt", "JWT_HMAC_SECRET="+string(s.options.Secret))
 	}
@@ -70,10 +69,10 @@ func (s *Stage) Address() string { return strings.TrimPrefix(s.Server.URL, "http
 
 // Open makes a campaign and returns its id once the server takes applies for it.
 func (s *Stage) Open(ctx context.Context, limit int) (campaign string, err error) {
-	campaign = "load-" + strings.ToLower(rand.Text()[:10])
+	campaign = "drop-" + strings.ToLower(rand.Text()[:10])
 	now := time.Now().UTC()
 	body, err := json.Marshal(map[string]any{
-		"id": campaign, "name": "Load", "limit": limit, "status": "active",
+		"id": campaign, "name": "Drop", "limit": limit, "status": "active",
 		"starts_at": now.Add(-time.Minute).Format(time.RFC3339), "ends_at": now.Add(24 * time.Hour).Format(time.RFC3339),
 	})
 	if err != nil {
@@ -111,7 +110,7 @@ func (s *Stage) call(ctx context.Context, method, url string, body []byte, statu
 	request.Header.Set("Content-Type", "application/json")
 	if s.options.Secret != nil {
 		operator := token.NewKey(s.options.Secret, time.Now().Add(time.Minute))
-		request.Header.Set("Authorization", "Bearer "+string(operator.AppendScoped(nil, "load", "coupon:admin")))
+		request.Header.Set("Authorization", "Bearer "+string(operator.AppendScoped(nil, "operator", "coupon:admin")))
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
