@@ -26,9 +26,9 @@ type world struct {
 	seal  string
 
 	process *process
-	meddle  func(step string) error // called before a step takes effect
-	locked  string                  // a campaign whose row somebody else has locked
-	silent  bool                    // the log takes nothing
+	meddle  func(ctx context.Context, step string) error // called before a step takes effect
+	locked  string                                       // a campaign whose row somebody else has locked
+	silent  bool                                         // the log takes nothing
 	steps   []string
 }
 
@@ -96,7 +96,7 @@ func (w *world) campaign(id string) coupon.Campaign {
 // do carries a step out, in one piece, unless the process dies.
 func (p *process) do(ctx context.Context, step string, effect func() error) error {
 	if meddle := p.world.meddle; meddle != nil {
-		if err := meddle(step); err != nil {
+		if err := meddle(ctx, step); err != nil {
 			return err
 		}
 	}
