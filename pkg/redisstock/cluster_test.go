@@ -20,7 +20,7 @@ func cluster(t *testing.T) (b bundle, servers []*testenv.RedisServer) {
 	const slots = 16384
 	var hosts []string
 	for i := range 3 {
-		bus := freePort(t)
+		bus := testenv.FreePort(t)
 		server := testenv.PrivateRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000")
 		u, err := url.Parse(server.URL)
 		require.NoError(t, err)
@@ -48,16 +48,6 @@ func cluster(t *testing.T) (b bundle, servers []*testenv.RedisServer) {
 		return b.client.Ping(t.Context()).Err() == nil && errors.Is(b.client.Get(t.Context(), "x").Err(), redis.Nil)
 	})
 	return b, servers
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return port
 }
 
 func TestClaimInACluster(t *testing.T) {

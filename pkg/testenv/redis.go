@@ -1,10 +1,13 @@
 package testenv
 
 import (
-	"fmt"
+	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,7 +34,7 @@ func PrivateRedis(tb testing.TB, args ...string) *RedisServer {
 		}
 		tb.Skip("redis-server is not installed")
 	}
-	port := freePort(tb)
+	port := FreePort(tb)
 	s := &RedisServer{URL: "redis://127.0.0.1:" + port + "/0", tb: tb, port: port, dir: tb.TempDir(), args: args}
 	s.Start()
 	tb.Cleanup(s.Kill)
@@ -71,12 +74,22 @@ func (s *RedisServer) Kill() {
 	s.cmd = nil
 }
 
-func freePort(tb testing.TB) string {
+// FreePort returns a loopback port on which nobody listens, below those that the system gives to outgoing connections.
+// It knocks instead of listening itself: a program that another test starts in that moment would keep the listener
+// until its exec.
+func FreePort(tb testing.TB) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	const lowest, ports = 10_000, 10_000
+	for range ports {
+		port := strconv.Itoa(lowest + rand.IntN(ports))
+		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return port
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
+	tb.Fatal("no loopback port is free")
+	return ""
 }

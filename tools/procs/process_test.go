@@ -7,10 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -239,4 +241,26 @@ func TestStoresFrom(t *testing.T) {
 	t.Parallel()
 	_, err := StoresFrom(func(name string) string { return map[string]string{"REDIS_URL": "r"}[name] })
 	require.EqualError(t, err, "KAFKA_BROKERS is not set\nMYSQL_DSN is not set")
+}
+
+func TestAFreeAddressIsFreeWhileProgramsStart(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var starting sync.WaitGroup
+	for range 4 {
+		starting.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.Command("/bin/true").Run()
+			}
+		})
+	}
+	for range 1000 {
+		address, err := FreeAddress()
+		require.NoError(t, err)
+		listener, err := net.Listen("tcp", address)
+		require.NoError(t, err)
+		require.NoError(t, listener.Close())
+	}
+	cancel()
+	starting.Wait()
 }

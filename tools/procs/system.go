@@ -47,13 +47,17 @@ const (
 	ports      = 10_000
 )
 
-// FreeAddress returns a loopback address on which nobody listens.
+// FreeAddress returns a loopback address on which nobody listens. It knocks instead of listening itself: a program
+// started in that moment holds every open file until its exec, a listener too, and would keep the address for so long.
 func FreeAddress() (string, error) {
 	for range ports {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(ports)))
-		listener, err := net.Listen("tcp", address)
+		conn, err := net.Dial("tcp", address)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return address, nil
+		}
 		if err == nil {
-			return address, listener.Close()
+			_ = conn.Close()
 		}
 	}
 	return "", errors.New("no loopback port is free")

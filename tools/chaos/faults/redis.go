@@ -87,7 +87,7 @@ func promote(ctx context.Context, s *Scene) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.PointRedis(address), s.Redis.Succeed())
+	return errors.Join(s.PointRedis(ctx, address), s.Redis.Succeed())
 }
 
 // promoteStale lets a replica take over that was cut off a while ago, so what was granted meanwhile is unknown to it.
@@ -110,11 +110,11 @@ func splitBrain(ctx context.Context, s *Scene) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Link(world.APISide, world.RedisStore).Point(address); err != nil {
+	if err := s.Link(world.APISide, world.RedisStore).Point(ctx, address); err != nil {
 		return err
 	}
 	if err := world.Pause(ctx, s.between(time.Second, short)); err != nil {
 		return err
 	}
-	return errors.Join(s.PointRedis(address), s.Redis.Succeed())
+	return errors.Join(s.PointRedis(ctx, address), s.Redis.Succeed())
 }

@@ -115,17 +115,28 @@ func (l *Link) Break(t Trouble) error {
 
 // Mend ends all trouble.
 func (l *Link) Mend(ctx context.Context) error {
-	const bound = 5 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, bound)
+	ctx, cancel := context.WithTimeout(ctx, mendBound)
 	defer cancel()
 	l.proxy.Toxics.ResetToxics(ctx)
 	if l.proxy.Enabled {
 		return nil
 	}
-	return l.proxy.Start()
+	return l.listenAgain(ctx)
 }
 
+const mendBound = 5 * time.Second
+
 // Point leads the link to another server; connections end.
-func (l *Link) Point(behind string) error {
-	return l.proxy.Update(&toxiproxy.Proxy{Listen: l.proxy.Listen, Upstream: behind, Enabled: true})
+func (l *Link) Point(ctx context.Context, behind string) error {
+	ctx, cancel := context.WithTimeout(ctx, mendBound)
+	defer cancel()
+	if err := l.proxy.Update(&toxiproxy.Proxy{Listen: l.proxy.Listen, Upstream: behind}); err != nil {
+		return err
+	}
+	return l.listenAgain(ctx)
+}
+
+// listenAgain tries until it succeeds: a program that is being started holds the old listener until its exec.
+func (l *Link) listenAgain(ctx context.Context) error {
+	return Await(ctx, "the proxy "+l.proxy.Name+" listens again", func() bool { return l.proxy.Start() == nil })
 }

@@ -77,6 +77,6 @@ func TestALinkPointedElsewhere(t *testing.T) {
 	t.Parallel()
 	l, err := newNetwork().link("test", door{behind: echo(t, "one")})
 	require.NoError(t, err)
-	require.NoError(t, l.Point(echo(t, "two")))
+	require.NoError(t, l.Point(t.Context(), echo(t, "two")))
 	require.Equal(t, "two hello\n", ask(l, 5*time.Second))
 }

@@ -155,10 +155,10 @@ func (w *World) addLink(side Side, store Store, between door) error {
 func (w *World) Link(side Side, store Store) *Link { return w.links[side][store] }
 
 // PointRedis leads every link to Redis to another server, as a failover does.
-func (w *World) PointRedis(address string) error {
+func (w *World) PointRedis(ctx context.Context, address string) error {
 	var failed []error
 	for _, links := range w.links {
-		failed = append(failed, links[RedisStore].Point(address))
+		failed = append(failed, links[RedisStore].Point(ctx, address))
 	}
 	return errors.Join(failed...)
 }
