@@ -45,13 +45,19 @@ func (p *Pace) Lift(lifted bool) {
 
 // wait returns nil once n records may be handled, at most a batch, or ctx's error when it ends first.
 func (p *Pace) wait(ctx context.Context, n int) error {
+	lifted := p.free()
+	select {
+	case <-lifted:
+		return ctx.Err() // taking nothing from the limit that will be back
+	default:
+	}
 	place := p.limiter.ReserveN(time.Now(), n)
 	timer := time.NewTimer(place.Delay())
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return ctx.Err()
-	case <-p.free():
+	case <-lifted:
 		place.Cancel() // or what went past the limit would be owed to it when it is back
 		return ctx.Err()
 	case <-ctx.Done():
