@@ -1,6 +1,9 @@
 package apply
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // batcher hands queued items to one handler call at a time, up to max at once: while a call runs, the next batch grows.
 // It never waits for a batch to fill, keeps the order of arrival, and has a goroutine only while there is work.
@@ -44,6 +47,7 @@ func (b *batcher[T]) work() {
 
 // next moves the oldest items into b.batch, which only the draining goroutine reads.
 func (b *batcher[T]) next() bool {
+	runtime.Gosched() // whoever can run now may have an item for this batch
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.queue), b.max)
