@@ -80,9 +80,9 @@ func TestABarrierTellsWhatABrokerSaidLast(t *testing.T) {
 		kafka.NotEnoughReplicas: true, kafka.NotLeaderForPartition: true,
 		kafka.TopicAuthorizationFailed: false, kafka.MessageSizeTooLarge: false,
 	} {
-		client := &kafka.Client{Addr: kafka.TCP("any:1"), Transport: &answering{answer: produce.ResponsePartition{
-			ErrorCode: int16(code),
-		}}}
+		client := &kafka.Client{Addr: kafka.TCP("any:1"), Transport: &answering{
+			deaf: nobody, answers: map[int32]produce.ResponsePartition{0: {ErrorCode: int16(code)}},
+		}}
 		ctx, cancel := within(300 * time.Millisecond)
 		_, err := insist(ctx, client, "any", 0, "fence-7")
 		require.ErrorIs(t, err, code)

@@ -2,6 +2,7 @@ package kafkastream
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
@@ -21,9 +22,9 @@ const (
 type lane struct {
 	queue chan *message // never full: it can hold everything the producer lets in
 
-	// deliver sees to a batch, and answers every message of it unless it returns an error. It keeps no part of the
-	// batch after returning nil.
-	deliver func(ctx context.Context, batch []*message) error
+	// deliver answers the messages of a batch that came through, and returns the others, in a slice of their own, with
+	// the reason. It keeps no part of the batch itself.
+	deliver func(ctx context.Context, batch []*message) (left []*message, cause error)
 	// expire answers one message that was not delivered.
 	expire func(m *message, cause error)
 }
@@ -46,13 +47,16 @@ func (l *lane) work(ctx context.Context, first *message) {
 	held[0] = first
 	pause := shortestPause
 	for cause := error(nil); len(held) > 0; {
+		runtime.Gosched() // whoever can run now may have a message for this batch
 		held = l.takeQueued(held)
 		if held = l.dropExpired(ctx, held, cause); len(held) == 0 {
 			return
 		}
 		batch := held[:min(len(held), batchLimit)]
-		if cause = l.attempt(ctx, batch); cause == nil {
-			held = held[len(batch):]
+		var left []*message
+		left, cause = l.attempt(ctx, batch)
+		held = append(left, held[len(batch):]...)
+		if len(left) < len(batch) { // a partition that fails does not hold up the others
 			pause = shortestPause
 			continue
 		}
@@ -72,8 +76,7 @@ func (l *lane) takeQueued(held []*message) []*message {
 	}
 }
 
-// dropExpired answers what cannot be delivered in time and returns the others, in a slice of their own: a request that
-// was given up may still be reading the old one.
+// dropExpired answers what cannot be delivered in time and returns the others.
 func (l *lane) dropExpired(ctx context.Context, held []*message, cause error) []*message {
 	now := time.Now()
 	ended := ctx.Err() != nil
@@ -91,7 +94,7 @@ func (l *lane) dropExpired(ctx context.Context, held []*message, cause error) []
 	return live
 }
 
-func (l *lane) attempt(ctx context.Context, batch []*message) error {
+func (l *lane) attempt(ctx context.Context, batch []*message) ([]*message, error) {
 	deadline := time.Now().Add(attemptTimeout)
 	if e := earliest(batch); e.Before(deadline) {
 		deadline = e

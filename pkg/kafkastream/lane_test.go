@@ -3,6 +3,8 @@ package kafkastream
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,15 +34,17 @@ func runLane(t *testing.T, deliver func(ctx context.Context, batch []*message) e
 		l := &laneUnderTest{start: time.Now(), sent: map[*message]time.Duration{}, given: map[*message]time.Duration{}}
 		l.lane = &lane{
 			queue: make(chan *message, room),
-			deliver: func(ctx context.Context, batch []*message) error {
+			deliver: func(ctx context.Context, batch []*message) (left []*message, cause error) {
 				l.sizes = append(l.sizes, len(batch))
-				if err := deliver(ctx, batch); err != nil {
-					return err
-				}
+				cause = deliver(ctx, batch)
 				for _, m := range batch {
+					if cause != nil && m.partition == failing {
+						left = append(left, m)
+						continue
+					}
 					l.sent[m] = time.Since(l.start)
 				}
-				return nil
+				return left, cause
 			},
 			expire: func(m *message, _ error) { l.given[m] = time.Since(l.start) },
 		}
@@ -52,6 +56,8 @@ func runLane(t *testing.T, deliver func(ctx context.Context, batch []*message) e
 		test(t, l)
 	})
 }
+
+const failing = 0 // the partition of the messages that an attempt that fails leaves
 
 func stalled(ctx context.Context, _ []*message) error {
 	<-ctx.Done()
@@ -139,6 +145,28 @@ func TestLaneGathersWhileABatchIsOnItsWay(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []int{1, batchLimit, batchLimit, 200}, l.sizes)
 		require.Len(t, l.sent, 1201)
+	})
+}
+
+func TestAPartitionThatFailsHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	deliver := func(context.Context, []*message) error { return errors.New("not the leader") }
+	runLane(t, deliver, func(t *testing.T, l *laneUnderTest) {
+		stuck := l.put(time.Second)
+		sound := make([]*message, 10)
+		for i := range sound {
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the bubble's fake clock
+			sound[i] = &message{partition: 1, deadline: l.start.Add(time.Minute)}
+			l.queue <- sound[i]
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's fake clock
+		synctest.Wait()
+		require.Equal(t, []*message{stuck}, slices.Collect(maps.Keys(l.given)))
+		for i, m := range sound {
+			require.Contains(t, l.sent, m)
+			require.LessOrEqual(t, l.sent[m]-time.Duration(i+1)*100*time.Millisecond, longestPause)
+		}
+		require.Less(t, len(l.sizes), 50, "a partition that fails must not make a busy loop")
 	})
 }
 

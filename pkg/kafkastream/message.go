@@ -16,6 +16,7 @@ import (
 type message struct {
 	key, value []byte
 	headers    []event.Header
+	partition  int32 // once it is routed
 	deadline   time.Time
 	done       func(error)
 }

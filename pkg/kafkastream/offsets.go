@@ -227,3 +227,15 @@ func appendBarrier(ctx context.Context, client *kafka.Client, topic string, part
 	}
 	return response.BaseOffset, nil
 }
+
+// errorOf gathers the three places where the failure of a produce request can be.
+func errorOf(response *kafka.ProduceResponse, err error) error {
+	if err != nil {
+		return err
+	}
+	all := []error{response.Error}
+	for i, err := range response.RecordErrors {
+		all = append(all, fmt.Errorf("record %d: %w", i, err))
+	}
+	return errors.Join(all...)
+}

@@ -2,8 +2,8 @@ package kafkastream
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,9 +21,9 @@ var (
 	ErrClosed error = coupon.NewError(coupon.CodeUnavailable, "the producer is closed")
 )
 
-// Producer publishes claims to one topic. Each partition has one goroutine that sends what has gathered while its last
-// batch was on the way. A batch that fails is sent again until its deadline: the log may hold a claim twice, which
-// issue() takes for one.
+// Producer publishes claims to one topic. Each broker has one goroutine that sends what has gathered for the partitions it
+// leads while the last request was on the way. What fails is sent again until its deadline: the log may hold a claim
+// twice, which issue() takes for one.
 type Producer struct {
 	client    *kafka.Client
 	transport *kafka.Transport
@@ -42,7 +42,9 @@ type Producer struct {
 	parts    atomic.Pointer[routing] // nil until then
 }
 
-// routing is the lanes of a topic by partition. It is fixed for the life of a producer, so a key stays where it is.
+// routing is the lanes of a topic by partition. The number of partitions is fixed for the life of a producer, so a key
+// stays where it is. Partitions share a lane when one broker led them all at the start; when leaders have moved since,
+// its requests are split.
 type routing struct {
 	ids   []int
 	lanes []*lane
@@ -81,7 +83,7 @@ func (p *Producer) Publish(claim coupon.Claim, deadline time.Time, done func(err
 	}
 	m := newMessage(claim, deadline, done)
 	if parts := p.parts.Load(); parts != nil {
-		parts.of(m.key).queue <- m
+		parts.put(m)
 		return
 	}
 	p.unrouted.queue <- m
@@ -120,22 +122,22 @@ func (p *Producer) expire(m *message, cause error) {
 	p.answer(m, coupon.Unavailable("the log did not acknowledge the claim in time", cause))
 }
 
-func (p *Producer) start(deliver func(context.Context, []*message) error) *lane {
+func (p *Producer) start(deliver func(context.Context, []*message) ([]*message, error)) *lane {
 	l := &lane{queue: make(chan *message, p.bound), deliver: deliver, expire: p.expire}
 	p.routines.Go(func() { l.run(p.ctx, p.quit) })
 	return l
 }
 
 // route hands messages to the lanes of their partitions.
-func (p *Producer) route(ctx context.Context, batch []*message) error {
+func (p *Producer) route(ctx context.Context, batch []*message) ([]*message, error) {
 	if err := p.learn(ctx); err != nil {
-		return err
+		return slices.Clone(batch), err
 	}
 	parts := p.parts.Load()
 	for _, m := range batch {
-		parts.of(m.key).queue <- m
+		parts.put(m)
 	}
-	return nil
+	return nil, nil
 }
 
 // learn asks for the number of partitions and starts their lanes, unless that is done.
@@ -147,51 +149,49 @@ func (p *Producer) learn(ctx context.Context) error {
 	if p.parts.Load() != nil {
 		return nil
 	}
-	count, err := partitionCount(ctx, p.client, p.topic)
+	partitions, err := metadataOf(ctx, p.client, p.topic)
 	if err != nil {
 		return err
 	}
-	parts := &routing{ids: make([]int, count), lanes: make([]*lane, count)}
-	for i := range count {
-		parts.ids[i] = i
-		parts.lanes[i] = p.start(func(ctx context.Context, batch []*message) error { return p.send(ctx, i, batch) })
+	parts := &routing{ids: make([]int, len(partitions)), lanes: make([]*lane, len(partitions))}
+	led := map[int]*lane{}
+	for i, partition := range partitions {
+		if led[partition.Leader.ID] == nil {
+			led[partition.Leader.ID] = p.start(p.send)
+		}
+		parts.ids[i], parts.lanes[i] = i, led[partition.Leader.ID]
 	}
 	p.parts.Store(parts)
 	return nil
 }
 
-// of returns the lane of a key, by the hash that Java's clients use.
-func (r *routing) of(key []byte) *lane {
-	return r.lanes[kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: key}, r.ids...)]
+// put queues a message for its partition.
+func (r *routing) put(m *message) {
+	partition := r.partition(m.key)
+	m.partition = int32(partition)
+	r.lanes[partition].queue <- m
 }
 
-// send writes a batch to one partition and answers it, or returns an error: then some or all of it may be in the log.
-func (p *Producer) send(ctx context.Context, partition int, batch []*message) error {
-	response, err := p.client.Produce(ctx, &kafka.ProduceRequest{
-		Topic:        p.topic,
-		Partition:    partition,
-		RequiredAcks: kafka.RequireAll,
-		Records:      &records{batch: batch},
-	})
-	if err := errorOf(response, err); err != nil {
-		return fmt.Errorf("produce %d records to %s/%d: %w", len(batch), p.topic, partition, err)
+// partition returns the one of a key, by the hash that Java's clients use.
+func (r *routing) partition(key []byte) int {
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(kafka.Message{Key: key}, r.ids...)
+}
+
+// send writes a batch, answers what all replicas have, and returns the rest: some or all of that may be in the log.
+func (p *Producer) send(ctx context.Context, batch []*message) (left []*message, cause error) {
+	request := newProduceRequest(p.topic, batch)
+	errs, err := request.roundTrip(ctx, p.client)
+	if err != nil {
+		return slices.Clone(batch), fmt.Errorf("produce %d records to %s: %w", len(batch), p.topic, err)
 	}
 	for _, m := range batch {
+		if err := errs[m.partition]; err != nil {
+			left, cause = append(left, m), fmt.Errorf("produce to %s/%d: %w", p.topic, m.partition, err)
+			continue
+		}
 		p.answer(m, nil)
 	}
-	return nil
-}
-
-// errorOf gathers the three places where the failure of a produce request can be.
-func errorOf(response *kafka.ProduceResponse, err error) error {
-	if err != nil {
-		return err
-	}
-	all := []error{response.Error}
-	for i, err := range response.RecordErrors {
-		all = append(all, fmt.Errorf("record %d: %w", i, err))
-	}
-	return errors.Join(all...)
+	return left, cause
 }
 
 // PublishAll publishes claims and waits for every answer: errs[i] is nil when the log has claims[i]. It sends a few

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/semaphore"
@@ -30,43 +32,99 @@ func TestRefusedConnectionIsNeverAnAck(t *testing.T) {
 	require.Less(t, time.Since(begin), 1500*time.Millisecond)
 }
 
-// answering is a broker that gives every produce request one answer, and remembers the acks it asked for.
+// answering is a cluster in which broker 0 leads the even partitions and broker 1 the odd ones. It gives every partition
+// the answer it is told, or none, and remembers what was asked.
 type answering struct {
-	answer produce.ResponsePartition
-	acks   int16
+	answers map[int32]produce.ResponsePartition
+	deaf    int32 // a broker that never answers
+	asked   []*produce.Request
 }
 
 func (a *answering) RoundTrip(_ context.Context, _ net.Addr, request kafka.Request) (kafka.Response, error) {
-	a.acks = request.(*produce.Request).Acks
-	return &produce.Response{Topics: []produce.ResponseTopic{{
-		Topic: "any", Partitions: []produce.ResponsePartition{a.answer},
-	}}}, nil
+	if r, single := request.(*produce.Request); single {
+		return protocol.Result(a.answer(r))
+	}
+	leaders := map[int32]protocol.Partition{}
+	for i := range int32(4) {
+		leaders[i] = protocol.Partition{ID: i, Leader: i % 2}
+	}
+	requests, merger, err := request.(protocol.Splitter).Split(protocol.Cluster{Topics: map[string]protocol.Topic{"any": {Partitions: leaders}}})
+	if err != nil {
+		return nil, err
+	}
+	results := make([]any, len(requests))
+	for i, r := range requests {
+		results[i] = a.answer(r.(*produce.Request))
+	}
+	return merger.Merge(requests, results)
+}
+
+func (a *answering) answer(r *produce.Request) any {
+	a.asked = append(a.asked, r)
+	response := &produce.Response{Topics: []produce.ResponseTopic{{Topic: "any"}}}
+	for _, p := range r.Topics[0].Partitions {
+		if p.Partition%2 == a.deaf {
+			return context.DeadlineExceeded
+		}
+		if answer, ok := a.answers[p.Partition]; ok {
+			answer.Partition = p.Partition
+			response.Topics[0].Partitions = append(response.Topics[0].Partitions, answer)
+		}
+	}
+	return response
+}
+
+// send sends one claim to each of four partitions and returns which were acknowledged, and why the last other was not.
+func (a *answering) send(t *testing.T) (acked []int32, cause error) {
+	t.Helper()
+	p := &Producer{
+		client: &kafka.Client{Addr: kafka.TCP("any:1"), Transport: a}, room: semaphore.NewWeighted(4), topic: "any",
+	}
+	require.True(t, p.room.TryAcquire(4))
+	var batch []*message
+	for _, partition := range []int32{3, 0, 2, 1} {
+		m := newMessage(claimOf(1), time.Time{}, func(err error) {
+			require.NoError(t, err)
+			acked = append(acked, partition)
+		})
+		m.partition = partition
+		batch = append(batch, m)
+	}
+	left, cause := p.send(t.Context(), batch)
+	require.Len(t, left, len(batch)-len(acked), "a message is answered or left, and never both")
+	slices.Sort(acked)
+	return acked, cause
 }
 
 func TestOnlyACleanAnswerOfAllReplicasIsAnAck(t *testing.T) {
 	t.Parallel()
+	clean := produce.ResponsePartition{BaseOffset: 7}
 	cases := []struct {
 		name   string
-		answer produce.ResponsePartition
+		answer *produce.ResponsePartition // of partition 2
+		deaf   int32
+		acked  []int32
 		want   error
 	}{
-		{"clean", produce.ResponsePartition{BaseOffset: 7}, nil},
-		{"too few replicas", produce.ResponsePartition{ErrorCode: 19}, kafka.NotEnoughReplicas},
-		{"too few replicas after the append", produce.ResponsePartition{ErrorCode: 20}, kafka.NotEnoughReplicasAfterAppend},
-		{"record refused", produce.ResponsePartition{RecordErrors: []produce.ResponseError{{BatchIndexErrorMessage: "odd"}}}, errAny},
+		{"clean", &clean, nobody, []int32{0, 1, 2, 3}, nil},
+		{"too few replicas", &produce.ResponsePartition{ErrorCode: 19}, nobody, []int32{0, 1, 3}, kafka.NotEnoughReplicas},
+		{"too few replicas after the append", &produce.ResponsePartition{ErrorCode: 20}, nobody, []int32{0, 1, 3}, kafka.NotEnoughReplicasAfterAppend},
+		{"record refused", &produce.ResponsePartition{RecordErrors: []produce.ResponseError{{BatchIndexErrorMessage: "odd"}}}, nobody, []int32{0, 1, 3}, errAny},
+		{"not spoken of", nil, nobody, []int32{0, 1, 3}, errUnanswered},
+		{"a leader that does not answer", &clean, 1, []int32{0, 2}, context.DeadlineExceeded},
 	}
 	for _, c := range cases {
-		broker := &answering{answer: c.answer}
-		p := &Producer{
-			client: &kafka.Client{Addr: kafka.TCP("any:1"), Transport: broker},
-			room:   semaphore.NewWeighted(1), topic: "any",
+		cluster := &answering{deaf: c.deaf, answers: map[int32]produce.ResponsePartition{0: clean, 1: clean, 3: clean}}
+		if c.answer != nil {
+			cluster.answers[2] = *c.answer
 		}
-		require.True(t, p.room.TryAcquire(1))
-		acked := false
-		m := newMessage(claimOf(1), time.Time{}, func(err error) { acked = err == nil })
-		err := p.send(context.Background(), 0, []*message{m})
-		require.EqualValues(t, kafka.RequireAll, broker.acks, c.name)
-		require.Equal(t, c.want == nil, acked, c.name)
+		acked, err := cluster.send(t)
+		require.Equal(t, c.acked, acked, c.name)
+		require.Len(t, cluster.asked, 2, "one request a leader")
+		for _, r := range cluster.asked {
+			require.EqualValues(t, kafka.RequireAll, r.Acks, c.name)
+			require.Len(t, r.Topics[0].Partitions, 2, c.name)
+		}
 		switch {
 		case c.want == nil:
 			require.NoError(t, err, c.name)

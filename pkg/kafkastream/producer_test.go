@@ -29,12 +29,11 @@ func TestPartitionIsTheOneJavaClientsChoose(t *testing.T) {
 	parts := &routing{}
 	for i := range Partitions {
 		parts.ids = append(parts.ids, i)
-		parts.lanes = append(parts.lanes, &lane{})
 	}
 	for key, hash := range hashes {
-		require.Same(t, parts.lanes[int(hash&0x7fffffff)%Partitions], parts.of([]byte(key)), key)
+		require.Equal(t, int(hash&0x7fffffff)%Partitions, parts.partition([]byte(key)), key)
 	}
-	require.Same(t, parts.lanes[0], parts.of(event.Key(claimOf(42))), "winter-2026:u-42 must stay where it is")
+	require.Zero(t, parts.partition(event.Key(claimOf(42))), "winter-2026:u-42 must stay where it is")
 }
 
 func TestEveryClaimIsReadBack(t *testing.T) {
@@ -64,7 +63,7 @@ func TestEveryClaimIsReadBack(t *testing.T) {
 		positions[r.Position()] = true
 		require.Equal(t, string(event.Key(claim)), string(r.Key))
 		require.Equal(t, event.Headers(claim), r.Headers)
-		require.Same(t, p.parts.Load().lanes[r.Partition], p.parts.Load().of(r.Key))
+		require.Equal(t, r.Partition, p.parts.Load().partition(r.Key))
 		require.Greater(t, r.HighWaterMark, r.Offset)
 	}
 	require.Len(t, positions, callers*each)
