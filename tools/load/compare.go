@@ -13,6 +13,7 @@ import (
 
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/floor"
+	"github.com/seonchak/seonchak/tools/load/setup"
 	"github.com/seonchak/seonchak/tools/procs"
 	"github.com/seonchak/seonchak/tools/stage"
 )
@@ -58,6 +59,19 @@ func known(flag string, names, all []string) error {
 	return nil
 }
 
+func (f *turnFlags) settings() map[string]string {
+	return map[string]string{
+		"auth": f.auth, "connections": fmt.Sprint(f.connections), "rounds": fmt.Sprint(f.rounds), "lasts": f.lasts.String(),
+		"in flight": "1 a connection",
+	}
+}
+
+// compared is a table as JSON.
+type compared struct {
+	Setup setup.Setup   `json:"setup"`
+	Rows  []compare.Row `json:"rows"`
+}
+
 // measured runs a measurement with its options, prints the table, as far as it got, and removes the logs when all went well.
 func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]compare.Row, error)) error {
 	stores, err := procs.StoresFrom(os.Getenv)
@@ -72,6 +86,10 @@ func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]
 	if err != nil {
 		return err
 	}
+	conditions, err := setup.Of(c.Context(), stores, f.bin, f.settings())
+	if err != nil {
+		return err
+	}
 	options := compare.Options{
 		Stage: stage.Options{Stores: stores, Bin: f.bin, Logs: logs}, Self: self,
 		Rounds: f.rounds, Lasts: f.lasts, Connections: f.connections, Say: c.PrintErrf,
@@ -80,7 +98,8 @@ func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]
 		options.Stage.Secret = newSecret()
 	}
 	table, err := measure(options)
-	err = errors.Join(err, compare.Write(c.OutOrStdout(), table), writeJSON(f.json, table))
+	err = errors.Join(err, compare.Write(c.OutOrStdout(), table), writeJSON(f.json, compared{conditions, table}))
+	c.Println(conditions)
 	if err != nil {
 		return fmt.Errorf("%w\nthe logs are in %s", err, logs)
 	}
@@ -90,26 +109,34 @@ func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]
 func compareCommand() *cobra.Command {
 	var f turnFlags
 	var paths []string
+	var shares []float64
 	command := &cobra.Command{
 		Use: "compare", Short: "measure the programs and the floors below them by turns", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := errors.Join(f.check(), known("--paths", paths, compare.Paths)); err != nil {
 				return mistake{err}
 			}
+			for _, share := range shares {
+				if share <= 0 {
+					return mistake{errors.New("--shares must be above 0")}
+				}
+			}
 			return f.measured(c, func(options compare.Options) (table []compare.Row, err error) {
+				options.Shares = shares
 				for _, path := range paths {
 					c.PrintErrf("%s\n", path)
 					rows, err := compare.Path(c.Context(), options, path, f.floors)
+					table = append(table, rows...)
 					if err != nil {
 						return table, fmt.Errorf("%s: %w", path, err)
 					}
-					table = append(table, rows...)
 				}
 				return table, nil
 			})
 		},
 	}
 	f.add(command.Flags(), []string{floor.Gin})
+	command.Flags().Float64SliceVar(&shares, "shares", []float64{0.5}, "of the path latency: at which shares of the maximum")
 	command.Flags().StringSliceVar(&paths, "paths", compare.Paths, fmt.Sprintf("which paths, of %q", compare.Paths))
 	return command
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/measure"
+	"github.com/seonchak/seonchak/tools/load/setup"
 	"github.com/seonchak/seonchak/tools/load/witness"
 )
 
@@ -54,11 +55,18 @@ type verdict struct {
 	Findings []string         `json:"findings,omitempty"`
 }
 
-// finish reports and judges. The error is errWrong where the database or an answer is.
-func finish(c *cobra.Command, f reportFlags, result measure.Result, w *witness.Witness, j judgement) error {
+// errNothing is the end of a load that nobody got anything from: its rates say nothing.
+var errNothing = errors.New("no right answer came")
+
+// finish reports and judges. The error is errWrong where the database or an answer is, errNothing without a right answer.
+func finish(c *cobra.Command, f reportFlags, result measure.Result, s setup.Setup, w *witness.Witness, j judgement) error {
 	report := result.Report()
 	if err := report.Write(c.OutOrStdout()); err != nil {
 		return err
+	}
+	c.Println(s)
+	if late := result.SentLate(); late != "" {
+		c.PrintErrln(late)
 	}
 	verdicts, err := judge(c, w, j)
 	if err != nil && !errors.Is(err, errWrong) {
@@ -67,18 +75,23 @@ func finish(c *cobra.Command, f reportFlags, result measure.Result, w *witness.W
 	if len(report.Faults) > 0 {
 		err = errWrong
 	}
+	if report.Right == 0 {
+		err = errors.Join(err, errNothing)
+	}
 	if f.svg != "" {
 		err = errors.Join(err, result.WriteSVG(f.svg))
 	}
 	return errors.Join(err, writeJSON(f.json, struct {
 		measure.Report
-		Verdicts []verdict `json:"verdicts,omitempty"`
-	}{report, verdicts}))
+		Setup    setup.Setup `json:"setup"`
+		Verdicts []verdict   `json:"verdicts,omitempty"` // none: rows were not compared
+	}{report, s, verdicts}))
 }
 
 // judge waits until the consumers have finished, and compares. An interrupted load is judged, too.
 func judge(c *cobra.Command, w *witness.Witness, j judgement) (verdicts []verdict, err error) {
 	if j.dsn == "" {
+		c.Println("the rows were not compared with the answers: there is no --dsn")
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), restWithin)
@@ -173,7 +186,8 @@ func mergeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return finish(c, f, measure.Merge(results...), w, judgement{dsn: j.dsn})
+			settings := map[string]string{"shards": fmt.Sprint(len(shards))}
+			return finish(c, f, measure.Merge(results...), setup.Local(settings), w, judgement{dsn: j.dsn})
 		},
 	}
 	j.add(command.Flags())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/seonchak/seonchak/pkg/testenv"
 	"github.com/seonchak/seonchak/tools/drop"
+	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/setup"
 )
 
 // shop is a server that gives out coupons and keeps its rows in a database, as long as it is not told to lie.
@@ -127,6 +130,7 @@ func TestAnHonestShop(t *testing.T) {
 			Count int64
 		}
 		Verdicts []verdict
+		Setup    setup.Setup
 	}
 	require.NoError(t, json.Unmarshal(content, &told))
 	require.EqualValues(t, 600, told.Applies)
@@ -140,6 +144,30 @@ func TestAnHonestShop(t *testing.T) {
 	}, counts)
 	require.Len(t, told.Verdicts, 1)
 	require.True(t, told.Verdicts[0].OK)
+	require.Equal(t, "16", told.Setup.Settings["connections"])
+	require.Positive(t, told.Setup.Machine.Cores)
+	require.Contains(t, stdout, told.Setup.String())
+	require.NotContains(t, stdout, "not compared")
+}
+
+func TestRowsThatAreNotComparedAreSaidToBe(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := do(t, newShop(t, 20).at()...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "the rows were not compared with the answers")
+}
+
+func TestALoadThatGotNothingFails(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprint(w, `{"status":404,"code":"campaign_not_found"}`)
+	}))
+	t.Cleanup(server.Close)
+	code, stdout, stderr := do(t, "run", "--server", server.Listener.Addr().String(), "--campaign", "c", "--users", "10", "--over", "10ms")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "404 campaign_not_found: 10")
+	require.Contains(t, stderr, "no right answer came")
 }
 
 func TestALiarIsFound(t *testing.T) {
@@ -239,6 +267,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--secret-file", []string{"run", "--auth", "jwt", "--secret-file", "/no/such/file"}},
 		{"--begin", []string{"run", "--begin", "noon"}},
 		{"--paths", []string{"compare", "--paths", "up"}},
+		{"--shares", []string{"compare", "--shares", "0"}},
 		{"--rounds", []string{"compare", "--rounds", "0"}},
 		{"--floors", []string{"floors", "--floors", "cellar"}},
 	} {
@@ -286,20 +315,57 @@ func TestThePrograms(t *testing.T) {
 
 	table := filepath.Join(bin, "table.json")
 	load("compare", "--auth", "jwt", "--rounds", "1", "--lasts", "100ms", "--connections", "16",
-		"--paths", "replay,grant-consumer", "--floors", "gin,gin+evalsha,redis,kafka,mysql", "--json", table)
-	content, err := os.ReadFile(table)
-	require.NoError(t, err)
-	var rows []struct {
-		Path, Floor string
-		Rate        float64 `json:"per_s"`
-		FloorRate   float64 `json:"floor_per_s"`
-		Ratio       struct{ Median float64 }
-	}
-	require.NoError(t, json.Unmarshal(content, &rows))
-	require.Len(t, rows, 10)
+		"--paths", "grant-consumer", "--floors", "gin,gin+evalsha,redis,kafka,mysql", "--json", table)
+	rows := rowsIn(t, table)
+	require.Len(t, rows, 5)
 	for _, row := range rows {
 		require.Positive(t, row.Rate, row)
 		require.Positive(t, row.FloorRate, row)
 		require.InDelta(t, row.Rate/row.FloorRate, row.Ratio.Median, 1e-9, row)
+		require.NotNil(t, row.Drain, row)
+		require.GreaterOrEqual(t, row.Judged, row.Rounds[0].Right, "the rows of the round that warms up, too")
 	}
+
+	load("compare", "--rounds", "1", "--lasts", "100ms", "--connections", "16", "--paths", "latency,drain", "--json", table)
+	rows = rowsIn(t, table)
+	require.Len(t, rows, 3)
+	maximum, half, last := rows[0], rows[1], rows[2]
+	require.Equal(t, "latency 50 %", half.Path)
+	require.InDelta(t, half.P99/half.FloorP99, half.Ratio.Median, 1e-9)
+	require.Less(t, half.Rate, maximum.Rate)
+	require.EqualValues(t, 20_000, last.Judged, "10,000 coupons in two rounds")
+	require.Len(t, last.Rounds[0].Course, 101)
+
+	interruptCompare(t, bin)
+}
+
+func rowsIn(t *testing.T, table string) []compare.Row {
+	t.Helper()
+	content, err := os.ReadFile(table)
+	require.NoError(t, err)
+	var c compared
+	require.NoError(t, json.Unmarshal(content, &c))
+	require.NotEmpty(t, c.Setup.Versions["kafka"])
+	return c.Rows
+}
+
+// interruptCompare sends Ctrl-C after the first whole round, and finds it in the table.
+func interruptCompare(t *testing.T, bin string) {
+	t.Helper()
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "load"),
+		"compare", "--bin", bin, "--rounds", "1000", "--lasts", "100ms", "--paths", "replay")
+	var stdout, said bytes.Buffer
+	command.Stdout = &stdout
+	stderr, err := command.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if said.WriteString(lines.Text() + "\n"); strings.HasPrefix(lines.Text(), "round 2 ") {
+			_ = command.Process.Signal(os.Interrupt)
+		}
+	}
+	require.Error(t, command.Wait())
+	require.Equal(t, 1, command.ProcessState.ExitCode(), said.String())
+	require.Contains(t, said.String(), "interrupted: only whole rounds are in the table")
+	require.Regexp(t, `replay +gin +\d`, stdout.String())
 }

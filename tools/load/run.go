@@ -15,6 +15,7 @@ import (
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
+	"github.com/seonchak/seonchak/tools/load/setup"
 	"github.com/seonchak/seonchak/tools/load/witness"
 	"github.com/seonchak/seonchak/tools/procs"
 	"github.com/seonchak/seonchak/tools/progress"
@@ -90,6 +91,7 @@ type crowd struct {
 	options drive.Options
 	witness *witness.Witness
 	stage   *stage.Stage // nil when the servers are others'
+	setup   setup.Setup
 }
 
 func (f *runFlags) run(c *cobra.Command) (err error) {
@@ -98,6 +100,7 @@ func (f *runFlags) run(c *cobra.Command) (err error) {
 		return mistake{err}
 	}
 	ctx := c.Context()
+	w.setup = setup.Local(f.settings())
 	if len(f.servers) == 0 {
 		if err := f.raise(ctx, w); err != nil {
 			return err
@@ -169,6 +172,13 @@ func (f *runFlags) readSecret() ([]byte, error) {
 	return newSecret(), nil
 }
 
+func (f *runFlags) settings() map[string]string {
+	return map[string]string{
+		"auth": f.auth, "model": f.model, "profile": f.plan.Profile, "connections": fmt.Sprint(f.connections),
+		"in flight": "1 a connection", "shard": f.shard,
+	}
+}
+
 // raise brings up programs of its own and opens the campaigns.
 func (f *runFlags) raise(ctx context.Context, w *crowd) error {
 	stores, err := procs.StoresFrom(os.Getenv)
@@ -177,6 +187,9 @@ func (f *runFlags) raise(ctx context.Context, w *crowd) error {
 	}
 	logs, err := os.MkdirTemp("", "seonchak-load-")
 	if err != nil {
+		return err
+	}
+	if w.setup, err = setup.Of(ctx, stores, f.bin, f.settings()); err != nil {
 		return err
 	}
 	if w.stage, err = stage.New(ctx, stage.Options{Stores: stores, Bin: f.bin, Logs: logs, Secret: w.options.Secret}); err != nil {
@@ -228,5 +241,5 @@ func (f *runFlags) follow(c *cobra.Command, w *crowd) error {
 		err = fmt.Errorf("interrupted after %s applies", drop.Number(result.Applies()))
 	}
 	return errors.Join(save(f.out, saved{w.shard, result, w.witness.State()}),
-		finish(c, f.reportFlags, result, w.witness, judged), err)
+		finish(c, f.reportFlags, result, w.setup, w.witness, judged), err)
 }

@@ -73,7 +73,11 @@ func (c *comparison) served(ctx context.Context, name string, product *applicant
 	}
 	c.closes = append(c.closes, process.Stop)
 	below := *product
-	below.options.Servers, below.options.Anybody, below.pids, below.settle = []string{address}, true, []int{process.PID()}, nil
+	below.options.Servers, below.options.Anybody, below.pids = []string{address}, true, []int{process.PID()}
+	below.settle, below.fromMemory = nil, nil
+	if product.example != "" {
+		below.options.Campaigns = []string{product.example}
+	}
 	below.kinds = []told.Kind{told.Accepted, told.Issued, told.Replayed, told.SoldOut}
 	return contender{name, below.round}, nil
 }
@@ -81,7 +85,6 @@ func (c *comparison) served(ctx context.Context, name string, product *applicant
 // record writes what the product answers to one apply into a file.
 func (c *comparison) record(ctx context.Context, product *applicants) (file string, err error) {
 	campaign := product.options.Campaigns[0]
-	apply, _ := product.source().Next()
 	if product.example != "" {
 		campaign = product.example
 	}
@@ -89,7 +92,7 @@ func (c *comparison) record(ctx context.Context, product *applicants) (file stri
 	if err != nil {
 		return "", err
 	}
-	user := product.options.Users.Name(apply.User)
+	user := product.options.Users.Name(product.asks)
 	request.Header.Set("X-User-Id", user)
 	if c.Stage.Secret != nil {
 		key := token.NewKey(c.Stage.Secret, time.Now().Add(time.Hour))

@@ -3,6 +3,7 @@ package compare
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,10 +18,12 @@ const (
 	Grant         = "grant"          // every apply is granted; no consumer runs
 	GrantConsumer = "grant-consumer" // every apply is granted, and a consumer writes the rows
 	Drop          = "drop"           // 1,000 coupons, 100,000 users
+	Drain         = "drain"          // 10,000 coupons, 20,000 users: how long until the last row; it has no floor
+	Latency       = "latency"        // grants at a share of the maximum, by their times; its floor is the producer alone
 )
 
 // Paths are all of them.
-var Paths = []string{Refusal, Replay, Grant, GrantConsumer, Drop}
+var Paths = []string{Refusal, Replay, Grant, GrantConsumer, Drop, Drain, Latency}
 
 // Floors are all floors.
 var Floors = []string{floor.Gin, floor.GinEvalSHA, floor.Redis, floor.Kafka, floor.MySQL}
@@ -32,6 +35,7 @@ type Options struct {
 	Rounds      int           // that count
 	Lasts       time.Duration // one turn
 	Connections int
+	Shares      []float64                        // of Latency: of the maximum
 	Say         func(format string, args ...any) // how far it is
 }
 
@@ -39,10 +43,12 @@ type Options struct {
 type comparison struct {
 	Options
 	stage  *stage.Stage
+	users  counting // who have not come yet
 	closes []func() error
 }
 
-// Path compares a path with floors.
+// Path compares a path with floors. The table holds the rounds that were complete, also with an error: when ctx ended,
+// when answers or rows were wrong, or when no right answer came.
 func Path(ctx context.Context, options Options, path string, floors []string) (table []Row, err error) {
 	c := &comparison{Options: options}
 	defer func() { err = errors.Join(err, c.close()) }()
@@ -53,16 +59,52 @@ func Path(ctx context.Context, options Options, path string, floors []string) (t
 	if err != nil {
 		return nil, err
 	}
+	if path == Latency {
+		return c.latency(ctx, product)
+	}
+	if path == Drain {
+		floors = nil
+	}
 	below, err := c.floors(ctx, floors, product)
 	if err != nil {
 		return nil, err
 	}
 	all := append([]contender{{path, product.round}}, below...)
 	results, err := turns(ctx, options.Rounds, options.Say, all)
-	if err != nil {
-		return nil, err
+	table = rows(all, results, rateRatio)
+	return table, c.finish(ctx, product, table, err)
+}
+
+// finish compares rows with answers, unless the turns ended early, and says which rounds were wrong.
+func (c *comparison) finish(ctx context.Context, product *applicants, table []Row, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted: only whole rounds are in the table, and not all rows were compared with the answers")
 	}
-	return rows(all, results), nil
+	if err != nil {
+		return err
+	}
+	if product.finish != nil {
+		if err := product.finish(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range table {
+		table[i].Judged = product.judged
+	}
+	return wrongRounds(table)
+}
+
+func wrongRounds(table []Row) error {
+	if len(table) == 0 {
+		return nil
+	}
+	var wrong []error
+	for i, r := range table[0].Rounds { // those of the path, in every row the same
+		if r.Wrong != "" {
+			wrong = append(wrong, fmt.Errorf("round %d counts for nothing: %s", i+1, r.Wrong))
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // Alone measures floors by turns and compares them with nothing.
@@ -81,13 +123,12 @@ func Alone(ctx context.Context, options Options, floors []string) (table []Row, 
 		return nil, err
 	}
 	results, err := turns(ctx, options.Rounds, options.Say, all)
-	if err != nil {
-		return nil, err
-	}
 	for i, below := range all {
-		table = append(table, alone(below.name, results[i]))
+		if len(results[i]) > 0 {
+			table = append(table, alone(below.name, results[i]))
+		}
 	}
-	return table, nil
+	return table, err
 }
 
 func (c *comparison) close() error {

@@ -31,7 +31,7 @@ func TestTurns(t *testing.T) {
 	results, err := turns(t.Context(), 3, quiet, all)
 	require.NoError(t, err)
 	require.Equal(t, []string{"path", "floor", "floor", "path", "path", "floor", "floor", "path"}, order, "who begins alternates")
-	table := rows(all, results)
+	table := rows(all, results, rateRatio)
 	require.Len(t, table, 1)
 	row := table[0]
 	require.Equal(t, "path", row.Path)
@@ -48,6 +48,74 @@ func TestTurns(t *testing.T) {
 	require.NoError(t, Write(&text, append(table, alone("gin", results[1]))))
 	require.Contains(t, text.String(), "0.150..0.500")
 	require.Contains(t, text.String(), "gin")
+}
+
+func TestRatioOfLatencies(t *testing.T) {
+	t.Parallel()
+	waits := func(ms ...int) (rounds []Round) {
+		for _, n := range ms {
+			rounds = append(rounds, Round{Right: 1, Took: time.Second, P99: time.Duration(n) * time.Millisecond})
+		}
+		return rounds
+	}
+	table := rows([]contender{{name: "path"}, {name: "floor"}}, [][]Round{waits(4, 6, 9), waits(2, 2, 2)}, p99Ratio)
+	require.Equal(t, Spread{Median: 3, Min: 2, Max: 4.5}, table[0].Ratio)
+	require.InDelta(t, 6, table[0].P99, 1e-9)
+	require.InDelta(t, 2, table[0].FloorP99, 1e-9)
+}
+
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	after := func(seconds ...int) (times []time.Time) {
+		for _, n := range seconds {
+			times = append(times, noon.Add(time.Duration(n)*time.Second))
+		}
+		return times
+	}
+	require.Equal(t, 3*time.Second, *drain(after(0, 1, 2), after(5)[0]))
+	require.Zero(t, *drain(after(0, 2), after(1)[0]))
+	require.Nil(t, drain(nil, noon))
+	moments := course(after(0, 2, 4), after(1, 3, 7))
+	require.Len(t, moments, 101)
+	require.Equal(t, Moment{0.5, 2 * time.Second, 3 * time.Second}, moments[50])
+	require.Equal(t, Moment{1, 4 * time.Second, 7 * time.Second}, moments[100])
+	require.Nil(t, course(after(1), nil))
+
+	slow, quick := 4*time.Second, 2*time.Second
+	row := alone("path", []Round{{Drain: &slow}, {Drain: &quick}})
+	require.Equal(t, Spread{Median: 3, Min: 2, Max: 4}, *row.Drain)
+}
+
+func TestWhoIsInterruptedKeepsTheWholeRounds(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	var order []string
+	path := clockwork("path", &order, 1, 500, 600, 700)
+	floor := clockwork("floor", &order, 1, 1000, 1000, 1000)
+	all := []contender{path, {"floor", func(ctx context.Context) (Round, error) {
+		if len(order) == 6 { // of the third round the floor had its turn, and the path has not
+			interrupt()
+		}
+		return floor.round(ctx)
+	}}}
+	results, err := turns(ctx, 3, quiet, all)
+	require.ErrorIs(t, err, context.Canceled)
+	table := rows(all, results, rateRatio)
+	require.Len(t, table, 1)
+	require.Len(t, table[0].Rounds, 2)
+	require.InDelta(t, 0.55, table[0].Ratio.Median, 1e-9)
+	require.ErrorContains(t, (&comparison{}).finish(ctx, &applicants{}, table, err), "interrupted")
+	require.Empty(t, rows(all, make([][]Round, 2), rateRatio), "no round was whole")
+}
+
+func TestAWrongRoundIsSaid(t *testing.T) {
+	t.Parallel()
+	table := []Row{{Rounds: []Round{{}, {Wrong: "it lied"}}}}
+	err := (&comparison{}).finish(t.Context(), &applicants{judged: 7}, table, nil)
+	require.EqualError(t, err, "round 2 counts for nothing: it lied")
+	require.EqualValues(t, 7, table[0].Judged)
+	require.NoError(t, (&comparison{}).finish(t.Context(), &applicants{}, []Row{{Rounds: []Round{{}}}}, nil))
 }
 
 func TestAFailureEndsTheTurns(t *testing.T) {
@@ -95,10 +163,13 @@ func TestSources(t *testing.T) {
 		}
 		return got
 	}
-	s := &span{next: ^uint64(0), end: 2}
-	require.Equal(t, []uint64{0, 1, 2}, users(func() (uint64, bool) { a, more := s.Next(); return a.User, more }, 10))
+	s := &span{end: 2}
+	require.Equal(t, []uint64{0, 1}, users(func() (uint64, bool) { a, more := s.Next(); return a.User, more }, 10))
 	c := &cycling{count: 2}
 	require.Equal(t, []uint64{1, 0, 1, 0}, users(func() (uint64, bool) { a, more := c.Next(); return a.User, more }, 4))
+	fresh := &counting{next: 7}
+	p := &planned{&span{end: 3}, fresh}
+	require.Equal(t, []uint64{8, 9, 10}, users(func() (uint64, bool) { a, more := p.Next(); return a.User, more }, 10))
 	late := &timed{Source: &counting{}, lasts: -time.Second}
 	_, more := late.Next()
 	require.False(t, more)

@@ -2,34 +2,45 @@ package compare
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
 	"github.com/seonchak/seonchak/tools/load/measure"
 	"github.com/seonchak/seonchak/tools/load/told"
+	"github.com/seonchak/seonchak/tools/load/witness"
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
 const (
-	dropLimit = 1_000
-	dropUsers = 100_000
-	holders   = 1_000
-	endless   = 1_000_000_000 // coupons
+	dropLimit  = 1_000
+	dropUsers  = 100_000
+	drainLimit = 10_000
+	drainUsers = 20_000
+	holders    = 1_000
+	endless    = 1_000_000_000 // coupons
+	mostUsers  = 100_000_000   // of all rounds of a path
 
 	exchangeTimeout = 10 * time.Second
+	restWithin      = 5 * time.Minute
 	seed            = 1
 )
 
 // product prepares a path: the programs, a campaign in the state that the path needs, and the crowd.
 func (c *comparison) product(ctx context.Context, path string) (*applicants, error) {
-	crowd := &applicants{pids: []int{c.stage.Server.PID()}, options: drive.Options{
+	crowd := &applicants{say: c.Say, asks: mostUsers, pids: []int{c.stage.Server.PID()}, options: drive.Options{
 		Servers: []string{c.stage.Address()}, Campaigns: make([]string, 1), Users: arrival.NewUsers(seed),
 		Connections: c.Connections, Timeout: exchangeTimeout, Secret: c.Stage.Secret,
 	}}
 	prepare := map[string]func(context.Context, *applicants) error{
-		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, GrantConsumer: c.grantConsumer, Drop: c.drop,
+		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, GrantConsumer: c.grantConsumer, Latency: c.grant,
+		Drop:  func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, dropLimit, dropUsers) },
+		Drain: func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, drainLimit, drainUsers) },
 	}[path]
 	if prepare == nil {
 		return nil, fmt.Errorf("the path %q is none of %q", path, Paths)
@@ -37,18 +48,28 @@ func (c *comparison) product(ctx context.Context, path string) (*applicants, err
 	return crowd, prepare(ctx, crowd)
 }
 
+// refusal counts only where the server answers from memory: a refusal that asks Redis is another path.
 func (c *comparison) refusal(ctx context.Context, crowd *applicants) error {
+	if err := c.soldOut(ctx, crowd); err != nil {
+		return err
+	}
 	crowd.kinds = []told.Kind{told.SoldOut}
+	crowd.fromMemory = func(ctx context.Context) (float64, error) { return refusedFromMemory(ctx, c.stage.Server.Admin) }
+	c.users.next = holders
+	crowd.source = func(*applicants) drive.Source { return &timed{Source: &c.users, lasts: c.Lasts} }
+	return nil
+}
+
+// soldOut opens a campaign and gives all its coupons away.
+func (c *comparison) soldOut(ctx context.Context, crowd *applicants) error {
 	if err := c.open(ctx, crowd, holders); err != nil {
 		return err
 	}
-	users := &counting{next: holders}
-	crowd.source = func() drive.Source { return &timed{Source: users, lasts: c.Lasts} }
 	return c.grantFirst(ctx, crowd, holders)
 }
 
 func (c *comparison) replay(ctx context.Context, crowd *applicants) error {
-	crowd.kinds = []told.Kind{told.Replayed}
+	crowd.kinds, crowd.asks = []told.Kind{told.Replayed}, 0
 	if _, err := c.consumer(ctx); err != nil {
 		return err
 	}
@@ -56,18 +77,32 @@ func (c *comparison) replay(ctx context.Context, crowd *applicants) error {
 		return err
 	}
 	users := &cycling{count: holders}
-	crowd.source = func() drive.Source { return &timed{Source: users, lasts: c.Lasts} }
+	crowd.source = func(*applicants) drive.Source { return &timed{Source: users, lasts: c.Lasts} }
 	if err := c.grantFirst(ctx, crowd, holders); err != nil {
 		return err
 	}
 	return c.stage.AwaitRest(ctx, crowd.options.Campaigns[0], holders)
 }
 
+// grant has a second campaign for the answer that the floors repeat: its row would be one that no round asked for.
 func (c *comparison) grant(ctx context.Context, crowd *applicants) error {
 	crowd.kinds = []told.Kind{told.Accepted, told.Issued}
-	users := &counting{}
-	crowd.source = func() drive.Source { return &timed{Source: users, lasts: c.Lasts} }
-	return c.open(ctx, crowd, endless)
+	crowd.source = func(a *applicants) drive.Source {
+		a.watch(arrival.Plan{Users: mostUsers, Seed: seed})
+		return &timed{Source: &c.users, lasts: c.Lasts}
+	}
+	crowd.finish = func(ctx context.Context) error {
+		if _, err := c.consumer(ctx); err != nil {
+			return err
+		}
+		return c.judge(ctx, crowd)
+	}
+	if err := c.open(ctx, crowd, endless); err != nil {
+		return err
+	}
+	var err error
+	crowd.example, err = c.stage.Open(ctx, 1)
+	return err
 }
 
 // grantConsumer waits after each round until all rows are there, so that the floor does not have the consumer beside it.
@@ -77,41 +112,95 @@ func (c *comparison) grantConsumer(ctx context.Context, crowd *applicants) error
 		return err
 	}
 	crowd.pids = append(crowd.pids, consumer.PID())
-	granted := int64(0)
-	crowd.settle = func(ctx context.Context, r measure.Result) error {
-		granted += r.Count(told.Accepted) + r.Count(told.Issued)
-		return c.stage.AwaitRest(ctx, crowd.options.Campaigns[0], granted)
+	crowd.settle = func(ctx context.Context, r *Round) error {
+		promised := crowd.options.Witness.Promised()
+		rest, err := c.rest(ctx, crowd, int64(len(promised)))
+		r.Drain = drain(promised, rest.LastRow)
+		return err
 	}
-	return c.grant(ctx, crowd)
+	if err := c.grant(ctx, crowd); err != nil {
+		return err
+	}
+	crowd.finish = func(ctx context.Context) error { return c.judge(ctx, crowd) }
+	return nil
 }
 
-// drop opens a campaign for each round. Nearly all are refused, so its floor answers a refusal.
-func (c *comparison) drop(ctx context.Context, crowd *applicants) error {
-	if err := c.refusal(ctx, crowd); err != nil {
+// drop opens a campaign for each round, and judges each. Of the one with few coupons nearly all are refused, so its floor
+// answers a refusal.
+func (c *comparison) drop(ctx context.Context, crowd *applicants, limit int, users uint64) error {
+	if err := c.soldOut(ctx, crowd); err != nil {
 		return err
 	}
 	crowd.example = crowd.options.Campaigns[0]
+	crowd.options.Campaigns = make([]string, 1)
 	crowd.kinds = []told.Kind{told.Accepted, told.Issued, told.Replayed, told.SoldOut}
 	consumer, err := c.consumer(ctx)
 	if err != nil {
 		return err
 	}
 	crowd.pids = append(crowd.pids, consumer.PID())
-	first := uint64(0)
-	crowd.source = func() drive.Source {
-		first += dropUsers
-		return &span{next: first, end: first + dropUsers}
+	rounds := uint64(seed)
+	crowd.source = func(a *applicants) drive.Source {
+		rounds++
+		a.options.Users, a.options.Witness = arrival.NewUsers(rounds), nil
+		a.watch(arrival.Plan{Users: users, Seed: rounds})
+		return &span{end: users}
 	}
-	crowd.settle = func(ctx context.Context, r measure.Result) error {
-		if granted := r.Count(told.Accepted) + r.Count(told.Issued) + r.Count(told.Pending) + r.Count(told.Unknown); granted < dropLimit {
-			return fmt.Errorf("%d coupons were promised of %d", granted, dropLimit)
-		}
-		if err := c.stage.AwaitRest(ctx, crowd.options.Campaigns[0], dropLimit); err != nil {
+	crowd.settle = func(ctx context.Context, r *Round) error {
+		rest, err := c.rest(ctx, crowd, int64(limit))
+		if err != nil {
 			return err
 		}
-		return c.open(ctx, crowd, dropLimit)
+		promised := crowd.options.Witness.Promised()
+		r.Drain = drain(promised, rest.LastRow)
+		issued, err := c.issued(ctx, crowd)
+		if err != nil {
+			return err
+		}
+		r.Course = course(promised, issued)
+		if err := c.judge(ctx, crowd); err != nil {
+			return err
+		}
+		return c.open(ctx, crowd, limit)
 	}
-	return c.open(ctx, crowd, dropLimit)
+	return c.open(ctx, crowd, limit)
+}
+
+// drain is from the last promise to the last row, 0 when the row came first.
+func drain(promised []time.Time, lastRow time.Time) *time.Duration {
+	if len(promised) == 0 {
+		return nil
+	}
+	took := max(0, lastRow.Sub(promised[len(promised)-1]))
+	return &took
+}
+
+// rest waits until the consumer has finished everything and there are so many rows.
+func (c *comparison) rest(ctx context.Context, crowd *applicants, rows int64) (drop.Rest, error) {
+	rest, err := drop.WaitForRest(ctx, c.stage.DB, crowd.options.Campaigns[0], drop.Wait{Rows: rows, Backlog: c.stage.Backlog})
+	if err == nil && rest.Rows < rows {
+		err = fmt.Errorf("campaign %s has %d rows of %d, and no more come", crowd.options.Campaigns[0], rest.Rows, rows)
+	}
+	return rest, err
+}
+
+func (c *comparison) judge(ctx context.Context, crowd *applicants) error {
+	return crowd.judge(ctx, c.stage.DB, c.stage.Backlog)
+}
+
+// judge compares the rows with all that the crowd was told so far.
+func (a *applicants) judge(ctx context.Context, db *sql.DB, backlog func(context.Context) (int64, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, restWithin)
+	defer cancel()
+	verdicts, err := a.options.Witness.Judge(ctx, db, backlog)
+	if err != nil {
+		return err
+	}
+	if !verdicts[0].OK() {
+		return fmt.Errorf("the rows do not agree with the answers:\n%s", verdicts[0])
+	}
+	a.judged += verdicts[0].Issued
+	return nil
 }
 
 // span hands out the users from next to end.
@@ -120,7 +209,7 @@ type span struct{ next, end uint64 }
 // Next returns an apply of the next user for the first campaign.
 func (s *span) Next() (arrival.Apply, bool) {
 	s.next++
-	return arrival.Apply{User: s.next}, s.next <= s.end
+	return arrival.Apply{User: s.next - 1}, s.next <= s.end
 }
 
 func (c *comparison) open(ctx context.Context, crowd *applicants, limit int) (err error) {
@@ -138,8 +227,7 @@ func (c *comparison) grantFirst(ctx context.Context, crowd *applicants, count ui
 	var result measure.Result
 	for range tries {
 		var err error
-		users := &span{next: ^uint64(0), end: count - 1} // Next counts up first
-		if result, err = drive.New(crowd.options, users).Run(ctx, time.Time{}); err != nil {
+		if result, err = drive.New(crowd.options, &span{end: count}).Run(ctx, time.Time{}); err != nil {
 			return err
 		}
 		if hold := result.Count(told.Accepted) + result.Count(told.Issued) + result.Count(told.Replayed); uint64(hold) == count {
@@ -147,4 +235,31 @@ func (c *comparison) grantFirst(ctx context.Context, crowd *applicants, count ui
 		}
 	}
 	return fmt.Errorf("of %d users some got no coupon: %v", count, result.Codes)
+}
+
+// watch gives the crowd a witness of a plan, unless it has one. The crowd at a floor has one of its own, for nothing but to
+// cost the client as much.
+func (a *applicants) watch(plan arrival.Plan) {
+	if a.options.Witness == nil {
+		plan.Profile, plan.Campaigns = arrival.Flat, 1
+		a.options.Witness = witness.New(plan, slices.Clone(a.options.Campaigns))
+	}
+}
+
+// issued returns when the rows were made, in order.
+func (c *comparison) issued(ctx context.Context, crowd *applicants) (times []time.Time, err error) {
+	rows, err := c.stage.DB.QueryContext(ctx, `SELECT issued_at FROM coupons
+		WHERE campaign_id = (SELECT id FROM campaigns WHERE slug = ?) ORDER BY issued_at`, crowd.options.Campaigns[0])
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var at time.Time
+		if err := rows.Scan(&at); err != nil {
+			return nil, err
+		}
+		times = append(times, at)
+	}
+	return times, rows.Err()
 }

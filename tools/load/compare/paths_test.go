@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/seonchak/seonchak/pkg/testenv"
+	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
+	"github.com/seonchak/seonchak/tools/load/told"
 )
 
 // busy is a server that sends everybody away so many times, and then grants.
@@ -20,13 +24,25 @@ type busy struct {
 	mu    sync.Mutex
 	times int
 	tries map[string]int
+
+	remembers bool // and counts whom it sends away
+	forgotten int  // of the first who are sent away it does not count so many
 }
 
 func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if r.URL.Path == "/metrics" {
+		_, _ = fmt.Fprintf(w, "# HELP x\ncoupon_sold_out_from_memory_total %d\n", max(0, len(b.tries)-b.forgotten))
+		return
+	}
 	user := r.Header.Get("X-User-Id")
 	b.tries[user]++
+	if b.remembers {
+		w.WriteHeader(http.StatusConflict)
+		_, _ = fmt.Fprint(w, `{"status":409,"code":"sold_out"}`)
+		return
+	}
 	if b.tries[user] <= b.times {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -56,4 +72,78 @@ func TestHoldersAreMadeUntilAllHold(t *testing.T) {
 		require.Equal(t, fails, err != nil, err)
 		require.Len(t, b.tries, 5)
 	}
+}
+
+// crowdAt returns a crowd of so many users at a server.
+func crowdAt(server *httptest.Server, users uint64) *applicants {
+	return &applicants{
+		say: quiet, kinds: []told.Kind{told.SoldOut}, source: func(*applicants) drive.Source { return &span{end: users} },
+		options: drive.Options{
+			Servers: []string{strings.TrimPrefix(server.URL, "http://")}, Campaigns: []string{"winter"}, Users: arrival.NewUsers(1),
+			Connections: 2, Timeout: time.Second,
+		},
+	}
+}
+
+func TestARefusalThatAskedSomebodyCountsForNothing(t *testing.T) {
+	t.Parallel()
+	for forgotten, wrong := range map[int]string{0: "", 2: "", 3: "only 98.5 % of the refusals came from memory"} {
+		b := &busy{tries: map[string]int{}, remembers: true, forgotten: forgotten}
+		server := httptest.NewServer(b)
+		t.Cleanup(server.Close)
+		crowd := crowdAt(server, 200)
+		crowd.fromMemory = func(ctx context.Context) (float64, error) { return refusedFromMemory(ctx, server.URL) }
+		r, err := crowd.round(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, wrong, r.Wrong)
+		require.EqualValues(t, 200, r.Right+r.Other)
+		require.Equal(t, wrong == "", r.Right == 200, "%+v", r)
+		require.InDelta(t, float64(200-forgotten)/200, r.FromMemory, 1e-9)
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	_, err := refusedFromMemory(t.Context(), server.URL)
+	require.ErrorContains(t, err, "404 Not Found")
+}
+
+func TestARoundWithoutARightAnswerIsAnError(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(&busy{times: 1, tries: map[string]int{}})
+	t.Cleanup(server.Close)
+	_, err := crowdAt(server, 5).round(t.Context())
+	require.EqualError(t, err, "no right answer came; of 5 answers: map[503 overloaded:5]")
+}
+
+// TestAPromiseWithoutARowIsFound has two promises and, at first, one row.
+func TestAPromiseWithoutARowIsFound(t *testing.T) {
+	t.Parallel()
+	db, err := drop.Open(testenv.MySQL(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	exec := func(statement string, args ...any) {
+		_, err := db.ExecContext(t.Context(), statement, args...)
+		require.NoError(t, err)
+	}
+	campaign := testenv.Campaign()
+	exec(`INSERT INTO campaigns (slug, name, limit_count, issued, status, epoch, epoch_state, starts_at, ends_at, created_at, updated_at)
+		VALUES (?, 'Test', 5, 0, 'active', 1, 'active', '2026-01-01', '2036-01-01', '2026-01-01', '2026-01-01')`, campaign)
+	crowd := &applicants{options: drive.Options{Campaigns: []string{campaign}}}
+	crowd.watch(arrival.Plan{Users: 5, Seed: 1})
+	row := func(user uint64) {
+		exec(`INSERT INTO coupons (campaign_id, serial, user_id, n, epoch, code, claimed_at, issued_at)
+			SELECT id, ?, ?, 1, 1, '', NOW(), NOW() FROM campaigns WHERE slug = ?`, user, arrival.NewUsers(1).Name(user), campaign)
+		exec(`UPDATE campaigns SET issued = issued + 1 WHERE slug = ?`, campaign)
+	}
+	now := time.Now()
+	for user := range uint64(2) {
+		answer := told.Answer{Kind: told.Accepted, HTTP: http.StatusAccepted, Serial: int64(user) + 1, Status: []byte("accepted")}
+		crowd.options.Witness.Add(user+1, answer, now, now)
+	}
+	row(1)
+	idle := func(context.Context) (int64, error) { return 0, nil }
+	require.ErrorContains(t, crowd.judge(t.Context(), db, idle), "lost 1")
+	require.Zero(t, crowd.judged)
+	row(2)
+	require.NoError(t, crowd.judge(t.Context(), db, idle))
+	require.EqualValues(t, 2, crowd.judged)
 }

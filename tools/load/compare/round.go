@@ -4,8 +4,12 @@ package compare
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +28,35 @@ type Round struct {
 	Took   time.Duration `json:"took_ns"`
 	Server time.Duration `json:"server_cpu_ns"` // processor time of the program under load; 0 when not known
 	Client time.Duration `json:"client_cpu_ns"` // processor time of this process
+
+	P50        time.Duration  `json:"p50_ns,omitempty"` // of the right answers, from the intended time
+	P99        time.Duration  `json:"p99_ns,omitempty"`
+	FromMemory float64        `json:"from_memory,omitempty"` // of Refusal: share of the refusals that asked nobody
+	Drain      *time.Duration `json:"drain_ns,omitempty"`    // from the last promise to the last row, where a consumer runs
+	Course     []Moment       `json:"course,omitempty"`      // of Drop and Drain
+	Wrong      string         `json:"wrong,omitempty"`       // why no answer of the round counts
+}
+
+// Moment is by when a share of the coupons were promised, and by when they were rows, both after the first promise.
+type Moment struct {
+	Share    float64       `json:"share"`
+	Promised time.Duration `json:"promised_ns"`
+	Issued   time.Duration `json:"issued_ns"`
+}
+
+// course has a moment for each hundredth of the coupons.
+func course(promised, issued []time.Time) (moments []Moment) {
+	const steps = 100
+	if len(promised) == 0 || len(issued) == 0 {
+		return nil
+	}
+	at := func(times []time.Time, step int) time.Duration {
+		return times[(len(times)-1)*step/steps].Sub(promised[0])
+	}
+	for step := range steps + 1 {
+		moments = append(moments, Moment{float64(step) / steps, at(promised, step), at(issued, step)})
+	}
+	return moments
 }
 
 // Rate returns right answers a second.
@@ -38,10 +71,24 @@ type contender struct {
 // counting hands out users who never came before.
 type counting struct{ next uint64 }
 
-// Next returns an apply of a new user for the first campaign.
+// Next returns an apply of a new user for the first campaign; false when there are none left.
 func (c *counting) Next() (arrival.Apply, bool) {
 	c.next++
-	return arrival.Apply{User: c.next}, true
+	return arrival.Apply{User: c.next}, c.next < mostUsers
+}
+
+// planned hands out the applies of a plan, each of a user who never came before.
+type planned struct {
+	drive.Source
+	users *counting
+}
+
+// Next returns the next apply of the plan.
+func (p *planned) Next() (arrival.Apply, bool) {
+	apply, more := p.Source.Next()
+	fresh, left := p.users.Next()
+	apply.User = fresh.User
+	return apply, more && left
 }
 
 // cycling hands out the same users again and again.
@@ -73,41 +120,122 @@ func (t *timed) Next() (arrival.Apply, bool) {
 
 // applicants are a crowd at one server.
 type applicants struct {
-	options drive.Options
-	source  func() drive.Source                               // for a round
-	kinds   []told.Kind                                       // that count
-	pids    []int                                             // of the programs whose processor time counts
-	example string                                            // campaign whose answer the floors repeat; "" for the one of the round
-	settle  func(ctx context.Context, r measure.Result) error // after a round; its processor time counts
+	options    drive.Options
+	source     func(*applicants) drive.Source                // for a round; it may set the options' Witness
+	kinds      []told.Kind                                   // that count
+	pids       []int                                         // of the programs whose processor time counts
+	example    string                                        // campaign whose answer the floors repeat; "" for the one of the round
+	asks       uint64                                        // user whose answer it is
+	fromMemory func(context.Context) (float64, error)        // how many refusals asked nobody so far; nil where that does not matter
+	settle     func(ctx context.Context, round *Round) error // after a round; its processor time counts
+	finish     func(context.Context) error                   // after all rounds
+	judged     int64                                         // rows that agree with what was told
+	say        func(format string, args ...any)
 }
 
-func (a applicants) round(ctx context.Context) (Round, error) {
+// leastFromMemory is the share of the refusals for which nobody may be asked.
+const leastFromMemory = 0.99
+
+func (a *applicants) round(ctx context.Context) (Round, error) {
+	source := a.source(a)
 	before, err := processorTime(a.pids)
 	if err != nil {
 		return Round{}, err
 	}
-	result, err := drive.New(a.options, a.source()).Run(ctx, time.Time{})
+	remembered, err := a.remembered(ctx)
 	if err != nil {
 		return Round{}, err
 	}
+	result, err := drive.New(a.options, source).Run(ctx, time.Time{})
+	if err != nil {
+		return Round{}, err
+	}
+	r, err := a.count(ctx, result)
+	if err != nil {
+		return r, err
+	}
+	if err := a.audit(ctx, &r, result, remembered); err != nil {
+		return r, err
+	}
 	if a.settle != nil {
-		if err := a.settle(ctx, result); err != nil {
-			return Round{}, err
+		if err := a.settle(ctx, &r); err != nil {
+			return r, err
 		}
 	}
 	after, err := processorTime(a.pids)
-	if err != nil {
-		return Round{}, err
+	r.Server = after - before
+	return r, err
+}
+
+func (a *applicants) count(ctx context.Context, result measure.Result) (Round, error) {
+	r := Round{
+		Took: result.Took, Client: result.Client,
+		P50: result.Percentile(50, a.kinds...), P99: result.Percentile(99, a.kinds...),
 	}
-	r := Round{Took: result.Took, Server: after - before, Client: result.Client}
 	for _, kind := range a.kinds {
 		r.Right += result.Count(kind)
 	}
 	r.Other = result.Applies() - r.Right
-	if len(result.Faults) > 0 {
-		err = fmt.Errorf("answers break the contract: %v", result.Faults)
+	if late := result.SentLate(); late != "" {
+		a.say("%s\n", late)
 	}
-	return r, err
+	switch {
+	case ctx.Err() != nil:
+		return r, ctx.Err()
+	case len(result.Faults) > 0:
+		return r, fmt.Errorf("answers break the contract: %v", result.Faults)
+	case r.Right == 0:
+		return r, fmt.Errorf("no right answer came; of %d answers: %v", result.Applies(), result.Codes)
+	}
+	return r, nil
+}
+
+func (a *applicants) remembered(ctx context.Context) (float64, error) {
+	if a.fromMemory == nil {
+		return 0, nil
+	}
+	return a.fromMemory(ctx)
+}
+
+// audit lets a round count for nothing when too many refusals asked somebody.
+func (a *applicants) audit(ctx context.Context, r *Round, result measure.Result, before float64) error {
+	if a.fromMemory == nil {
+		return nil
+	}
+	after, err := a.fromMemory(ctx)
+	if err != nil {
+		return err
+	}
+	r.FromMemory = (after - before) / float64(max(result.Count(told.SoldOut), 1))
+	if r.FromMemory < leastFromMemory {
+		r.Wrong = fmt.Sprintf("only %.1f %% of the refusals came from memory", 100*r.FromMemory)
+		r.Right, r.Other = 0, result.Applies()
+	}
+	return nil
+}
+
+var memoryCounter = regexp.MustCompile(`(?m)^coupon_sold_out_from_memory_total (\S+)$`)
+
+// refusedFromMemory reads how many applies an api-server has refused without asking Redis.
+func refusedFromMemory(ctx context.Context, admin string) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, admin+"/metrics", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := memoryCounter.FindSubmatch(body)
+	if found == nil {
+		return 0, fmt.Errorf("%s/metrics (%s) has no coupon_sold_out_from_memory_total", admin, response.Status)
+	}
+	return strconv.ParseFloat(string(found[1]), 64)
 }
 
 // onStore makes a contender of a floor without HTTP.
@@ -118,6 +246,9 @@ func onStore(name string, store *floor.Store, lasts time.Duration) contender {
 			return Round{}, err
 		}
 		claims, took, err := store.Round(ctx, lasts)
+		if err == nil && claims == 0 && ctx.Err() == nil {
+			err = errors.New("nothing came through")
+		}
 		if err != nil {
 			return Round{}, fmt.Errorf("floor %s: %w", name, err)
 		}

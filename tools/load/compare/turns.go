@@ -9,17 +9,22 @@ import (
 	"time"
 )
 
-// Row is a path of an apply and one floor below it, or a floor alone.
+// Row is a path of an apply and one floor below it, or a path or a floor alone.
 type Row struct {
 	Path        string  `json:"path"`
 	Floor       string  `json:"floor,omitempty"`
-	Rate        float64 `json:"per_s"`        // median of the rounds
-	FloorRate   float64 `json:"floor_per_s"`  // median
-	Ratio       Spread  `json:"ratio"`        // of the two rates of a round
-	ServerCPU   float64 `json:"server_cpu_s"` // seconds for 1,000 right answers, median; 0 when not known
+	Share       float64 `json:"share,omitempty"` // of Latency: of the maximum
+	Rate        float64 `json:"per_s"`           // median of the rounds
+	FloorRate   float64 `json:"floor_per_s"`     // median
+	Ratio       Spread  `json:"ratio"`           // of the two rates of a round; of Latency: of the two p99
+	P99         float64 `json:"p99_ms"`          // of the right answers, median; 0 when not known
+	FloorP99    float64 `json:"floor_p99_ms"`
+	Drain       *Spread `json:"drain_s,omitempty"` // from the last promise to the last row
+	ServerCPU   float64 `json:"server_cpu_s"`      // seconds for 1,000 right answers, median; 0 when not known
 	FloorCPU    float64 `json:"floor_cpu_s"`
 	ClientCPU   float64 `json:"client_cpu_s"`
 	OtherShare  float64 `json:"other_share"` // part of the path's answers that count for nothing
+	Judged      int64   `json:"judged"`      // rows that were compared with all that was told, and agree
 	Rounds      []Round `json:"rounds"`
 	FloorRounds []Round `json:"floor_rounds,omitempty"`
 }
@@ -31,42 +36,58 @@ type Spread struct {
 	Max    float64 `json:"max"`
 }
 
-// turns lets all contenders have so many rounds, and returns the rounds of each. They alternate who begins. A first round,
-// which warms up, is not among them.
+// turns lets all contenders have so many rounds, and returns the whole rounds of each, also with an error. They alternate
+// who begins. A first round, which warms up, is not among them.
 func turns(ctx context.Context, rounds int, say func(format string, args ...any), all []contender) ([][]Round, error) {
 	results := make([][]Round, len(all))
 	for round := range rounds + 1 {
+		ended := make([]Round, len(all))
 		for i := range all {
 			if round%2 == 1 {
 				i = len(all) - 1 - i
 			}
 			r, err := all[i].round(ctx)
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", all[i].name, err)
+				return results, fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			say("round %d of %d: %s %.0f/s\n", round, rounds, all[i].name, r.Rate())
+			ended[i] = r
+			say("round %d of %d: %s %.0f/s %s\n", round, rounds, all[i].name, r.Rate(), r.Wrong)
+		}
+		for i := range all {
 			if round > 0 {
-				results[i] = append(results[i], r)
+				results[i] = append(results[i], ended[i])
 			}
 		}
 	}
 	return results, nil
 }
 
-// rows compares the first contender with each of the others.
-func rows(all []contender, results [][]Round) (table []Row) {
+// ratio compares a round of a path with the one of a floor.
+type ratio func(path, floor Round) float64
+
+func rateRatio(path, floor Round) float64 { return path.Rate() / floor.Rate() }
+func p99Ratio(path, floor Round) float64  { return path.P99.Seconds() / floor.P99.Seconds() }
+
+// rows compares the first contender with each of the others. Without others it is alone, without rounds there is no row.
+func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 	path := results[0]
+	if len(path) == 0 {
+		return nil
+	}
+	if len(all) == 1 {
+		return []Row{alone(all[0].name, path)}
+	}
 	for i := 1; i < len(all); i++ {
 		ratios := make([]float64, len(path))
 		for round := range path {
-			ratios[round] = path[round].Rate() / results[i][round].Rate()
+			ratios[round] = of(path[round], results[i][round])
 		}
 		row := alone(all[0].name, path)
-		row.Floor, row.FloorRounds = all[i].name, results[i]
-		row.FloorRate, row.FloorCPU, row.Ratio = median(results[i], Round.Rate), median(results[i], serverCPU), spread(ratios)
+		row.Floor, row.FloorRounds, row.Ratio = all[i].name, results[i], spread(ratios)
+		row.FloorRate, row.FloorCPU, row.FloorP99 = median(results[i], Round.Rate), median(results[i], serverCPU), median(results[i], p99)
 		table = append(table, row)
 	}
 	return table
@@ -74,12 +95,18 @@ func rows(all []contender, results [][]Round) (table []Row) {
 
 // alone is the row of a contender that is compared with nothing.
 func alone(name string, rounds []Round) Row {
-	return Row{
-		Path: name, Rate: median(rounds, Round.Rate), ServerCPU: median(rounds, serverCPU), ClientCPU: median(rounds, clientCPU),
-		OtherShare: median(rounds, otherShare), Rounds: rounds,
+	row := Row{
+		Path: name, Rate: median(rounds, Round.Rate), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
+		ClientCPU: median(rounds, clientCPU), OtherShare: median(rounds, otherShare), Rounds: rounds,
 	}
+	if rounds[0].Drain != nil {
+		drain := spread(values(rounds, func(r Round) float64 { return r.Drain.Seconds() }))
+		row.Drain = &drain
+	}
+	return row
 }
 
+func p99(r Round) float64       { return r.P99.Seconds() * 1000 }
 func serverCPU(r Round) float64 { return perThousand(r.Server, r.Right) }
 func clientCPU(r Round) float64 { return perThousand(r.Client, r.Right) }
 
@@ -89,12 +116,14 @@ func perThousand(used time.Duration, answers int64) float64 {
 
 func otherShare(r Round) float64 { return float64(r.Other) / float64(max(r.Right+r.Other, 1)) }
 
-func median(rounds []Round, of func(Round) float64) float64 {
-	values := make([]float64, len(rounds))
+func median(rounds []Round, of func(Round) float64) float64 { return spread(values(rounds, of)).Median }
+
+func values(rounds []Round, of func(Round) float64) []float64 {
+	all := make([]float64, len(rounds))
 	for i, r := range rounds {
-		values[i] = of(r)
+		all[i] = of(r)
 	}
-	return spread(values).Median
+	return all
 }
 
 func spread(values []float64) Spread {
@@ -107,14 +136,19 @@ func spread(values []float64) Spread {
 func Write(w io.Writer, table []Row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\t\n", args...) } // Flush tells
-	line("path\tfloor\tper s\tfloor per s\tratio\tmin..max\tserver CPU s / 1,000\tfloor's\tclient's\tnot right")
+	line("path\tfloor\tper s\tfloor per s\tratio\tmin..max\tp99 ms\tfloor's\tdrain s\tserver CPU s / 1,000\tfloor's\tclient's\tnot right\trows judged")
 	for _, r := range table {
-		if r.Floor == "" {
-			line("%s\t\t%.0f\t\t\t\t%.4f\t\t%.4f\t%.1f %%", r.Path, r.Rate, r.ServerCPU, r.ClientCPU, 100*r.OtherShare)
-			continue
+		var floorRate, ratio, spread, floorP99, drain, floorCPU string
+		if r.Floor != "" {
+			floorRate, ratio = fmt.Sprintf("%.0f", r.FloorRate), fmt.Sprintf("%.3f", r.Ratio.Median)
+			spread = fmt.Sprintf("%.3f..%.3f", r.Ratio.Min, r.Ratio.Max)
+			floorP99, floorCPU = fmt.Sprintf("%.1f", r.FloorP99), fmt.Sprintf("%.4f", r.FloorCPU)
 		}
-		line("%s\t%s\t%.0f\t%.0f\t%.3f\t%.3f..%.3f\t%.4f\t%.4f\t%.4f\t%.1f %%", r.Path, r.Floor, r.Rate, r.FloorRate,
-			r.Ratio.Median, r.Ratio.Min, r.Ratio.Max, r.ServerCPU, r.FloorCPU, r.ClientCPU, 100*r.OtherShare)
+		if r.Drain != nil {
+			drain = fmt.Sprintf("%.2f", r.Drain.Median)
+		}
+		line("%s\t%s\t%.0f\t%s\t%s\t%s\t%.1f\t%s\t%s\t%.4f\t%s\t%.4f\t%.1f %%\t%d", r.Path, r.Floor, r.Rate, floorRate, ratio, spread,
+			r.P99, floorP99, drain, r.ServerCPU, floorCPU, r.ClientCPU, 100*r.OtherShare, r.Judged)
 	}
 	return t.Flush()
 }

@@ -12,9 +12,12 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/seonchak/seonchak/pkg/kafkastream"
 	"github.com/seonchak/seonchak/pkg/testenv"
 	"github.com/seonchak/seonchak/tools/drop"
+	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/token"
+	"github.com/seonchak/seonchak/tools/load/told"
 )
 
 var secret = []byte(strings.Repeat("s", 32))
@@ -100,6 +103,21 @@ func TestStores(t *testing.T) {
 			require.Error(t, err, "nothing is left")
 		})
 	}
+}
+
+func TestTheProducerFollowsAPlan(t *testing.T) {
+	t.Parallel()
+	p, err := NewProducer(t.Context(), strings.Join(testenv.Kafka(t), ","))
+	require.NoError(t, err)
+	plan := arrival.Plan{Profile: arrival.Flat, Users: 200, Over: 100 * time.Millisecond, Campaigns: 1, Seed: 1}
+	result, err := p.Follow(t.Context(), plan.Stream(arrival.Whole))
+	require.NoError(t, err)
+	require.EqualValues(t, 200, result.Count(told.Accepted))
+	require.Positive(t, result.Percentile(50, told.Accepted))
+	require.Greater(t, result.Took, 50*time.Millisecond, "as the plan says, not at once")
+	require.NoError(t, p.Close())
+	_, err = p.Follow(t.Context(), plan.Stream(arrival.Whole))
+	require.ErrorIs(t, err, kafkastream.ErrClosed)
 }
 
 func TestRowsAreWritten(t *testing.T) {

@@ -95,58 +95,23 @@ func OnRedis(ctx context.Context, url string) (*Store, error) {
 // OnKafka returns the floor of Kafka: claims as the api-server publishes them, in batches, to all partitions of a topic of
 // its own at once.
 func OnKafka(ctx context.Context, brokers string) (*Store, error) {
-	ctx, cancel := context.WithTimeout(ctx, setupBound)
-	defer cancel()
-	transport := &kafka.Transport{}
-	client := &kafka.Client{Addr: kafka.TCP(strings.Split(brokers, ",")...), Timeout: setupBound, Transport: transport}
-	topic := ownName()
-	created, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{
-		{Topic: topic, NumPartitions: kafkastream.Partitions, ReplicationFactor: 1},
-	}})
-	if err = errors.Join(err, topicError(created, topic)); err != nil {
+	t, err := newTopic(ctx, brokers)
+	if err != nil {
 		return nil, err
 	}
-	s := &Store{Lanes: kafkastream.Partitions, Close: func() error { return dropTopic(client, transport, topic) }}
+	s := &Store{Lanes: kafkastream.Partitions, Close: t.drop}
 	var turn atomic.Int64
 	s.Step = func(ctx context.Context, first int64) (int64, error) {
-		return pipelined, produce(ctx, client, topic, int(turn.Add(1)%kafkastream.Partitions), first)
-	}
-	for partition := range kafkastream.Partitions {
-		if err := awaitLeader(ctx, client, topic, partition); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
+		return pipelined, t.produce(ctx, int(turn.Add(1)%kafkastream.Partitions), first)
 	}
 	return s, nil
 }
 
-// awaitLeader produces until it is taken: the partitions of a new topic have no leaders at once.
-func awaitLeader(ctx context.Context, client *kafka.Client, topic string, partition int) error {
-	const poll = 50 * time.Millisecond
-	for {
-		err := produce(ctx, client, topic, partition, 1)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-time.After(poll):
-		}
-	}
-}
-
-func topicError(created *kafka.CreateTopicsResponse, topic string) error {
-	if created == nil {
-		return nil
-	}
-	return created.Errors[topic]
-}
-
-func produce(ctx context.Context, client *kafka.Client, topic string, partition int, first int64) error {
+func (t *topic) produce(ctx context.Context, partition int, first int64) error {
 	records := make([]kafka.Record, pipelined)
 	for i := range records {
 		claim := coupon.Claim{
-			Key:   coupon.Key{Campaign: topic, User: user(first + int64(i)), N: 1},
+			Key:   coupon.Key{Campaign: t.name, User: user(first + int64(i)), N: 1},
 			Epoch: 1, Serial: first + int64(i), ClaimedAt: time.Now(),
 		}
 		records[i] = kafka.Record{
@@ -156,21 +121,13 @@ func produce(ctx context.Context, client *kafka.Client, topic string, partition 
 			records[i].Headers = append(records[i].Headers, kafka.Header(h))
 		}
 	}
-	response, err := client.Produce(ctx, &kafka.ProduceRequest{
-		Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...),
+	response, err := t.client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: t.name, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(records...),
 	})
 	if err != nil {
 		return err
 	}
 	return response.Error
-}
-
-func dropTopic(client *kafka.Client, transport *kafka.Transport, topic string) error {
-	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), setupBound)
-	defer cancel()
-	_, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
-	return err
 }
 
 // OnMySQL returns the floor of the database: rows as the consumer writes them, in a table like the one of coupons, which

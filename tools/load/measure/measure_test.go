@@ -55,6 +55,41 @@ func TestResult(t *testing.T) {
 	require.Len(t, r.Seconds, 91)
 }
 
+func TestPercentileOfSeveralKinds(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	for i := range 100 {
+		kind := told.Accepted
+		if i >= 90 {
+			kind = told.SoldOut
+		}
+		r.Add(i, Sample{Answer: told.Answer{Kind: kind}, Received: ms(i + 1)})
+	}
+	result := r.Result(noon, time.Second)
+	require.InDelta(t, ms(95), result.Percentile(95, told.Accepted, told.SoldOut), float64(ms(1)))
+	require.InDelta(t, ms(90), result.Percentile(99, told.Accepted), float64(ms(1)))
+	require.Zero(t, result.Percentile(99, told.Unknown))
+}
+
+func TestSentLate(t *testing.T) {
+	t.Parallel()
+	late := func(by time.Duration, of int) string {
+		var r Recorder
+		for i := range 100 {
+			s := Sample{Answer: told.Answer{Kind: told.Accepted}}
+			if i < of {
+				s.Sent = by
+			}
+			r.Add(i, s)
+		}
+		return r.Result(noon, time.Second).SentLate()
+	}
+	require.Empty(t, Result{}.SentLate())
+	require.Empty(t, late(ms(5), 100))
+	require.Empty(t, late(ms(500), 1))
+	require.Contains(t, late(ms(50), 2), "more than 50 ms late")
+}
+
 func TestReportNamesEveryKind(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -150,6 +151,31 @@ func (r Result) Right() (n int64) {
 		}
 	}
 	return n
+}
+
+// Percentile returns the latency that so many percent of the answers of these kinds do not exceed.
+func (r Result) Percentile(percent float64, kinds ...told.Kind) time.Duration {
+	all := newHistogram()
+	for _, kind := range kinds {
+		if h := r.Latency[kind]; h != nil {
+			all.Merge(h.Histogram)
+		}
+	}
+	return time.Duration(all.ValueAtQuantile(percent)) * time.Microsecond
+}
+
+// latest is by how much one apply of a hundred may be sent late before that is worth a word: the time it waits is in its
+// latency, and need not be the server's.
+const latest = 10 * time.Millisecond
+
+// SentLate returns a warning when the client was the bottleneck; "" when it was not.
+func (r Result) SentLate() string {
+	if r.Late == nil || r.Late.Milliseconds(99) < float64(latest.Milliseconds()) {
+		return ""
+	}
+	return fmt.Sprintf("warning: one apply in a hundred was sent more than %.0f ms late, because all connections were waiting or "+
+		"the client had no processor; its latency holds that time: try more --connections, fewer users, or several shards",
+		r.Late.Milliseconds(99))
 }
 
 // Rate returns so many answers of the run by the second.

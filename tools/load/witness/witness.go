@@ -4,6 +4,7 @@ package witness
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +137,20 @@ func (w *Witness) promises(campaign int) (n int64) {
 		l.mu.Unlock()
 	}
 	return n
+}
+
+// Promised returns when each user was told of a promise, in order of time.
+func (w *Witness) Promised() (times []time.Time) {
+	for i := range w.lanes {
+		l := &w.lanes[i]
+		l.mu.Lock()
+		for _, p := range l.promises {
+			times = append(times, time.Unix(0, p.Received))
+		}
+		l.mu.Unlock()
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times
 }
 
 // bits are one for each user.
