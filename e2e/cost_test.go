@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/tools/load/told"
 )
 
 // costRounds is how often the two are measured by turns, and costQuantile the 97.5 % quantile of Student's t distribution
@@ -33,13 +35,13 @@ func BenchmarkCostOfSealAndConfirm(b *testing.B) {
 		var logs []float64
 		granted := 0
 		for round := range costRounds + 1 {
-			with, accepted := applyAll(b, whole.URL, first, round)
-			none, unasked := applyAll(b, without.URL, second, round)
-			granted += accepted + unasked
+			with, none := applyAll(b, whole, first, round), applyAll(b, without, second, round)
+			granted += int(with.Count(told.Accepted) + none.Count(told.Accepted))
 			await(b, "the rows", func() bool { return s.rows(first)+s.rows(second) >= granted })
-			b.Logf("round %d: whole %.0f/s, without %.0f/s", round, with, none)
+			rate, unasked := with.Rate(with.Count(told.Accepted)), none.Rate(none.Count(told.Accepted))
+			b.Logf("round %d: whole %.0f/s, without %.0f/s", round, rate, unasked)
 			if round > 0 { // the first one warms up
-				logs = append(logs, math.Log(with/none))
+				logs = append(logs, math.Log(rate/unasked))
 			}
 		}
 		mean, half := interval(logs)

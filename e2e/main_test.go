@@ -55,7 +55,6 @@ func fastPrograms(tb testing.TB) string {
 func build(to string, flags ...string) error {
 	for program, source := range map[string]string{
 		"api-server": "../api-server", "consumer": "../consumer", "batch": "../batch", "demo": "../tools/demo",
-		"floor": "floor",
 	} {
 		args := append([]string{"-C", source, "build", "-o", filepath.Join(to, program)}, flags...)
 		if output, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
