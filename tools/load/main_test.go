@@ -21,6 +21,7 @@ import (
 	"github.com/seonchak/seonchak/pkg/testenv"
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/memory"
 	"github.com/seonchak/seonchak/tools/load/setup"
 )
 
@@ -266,6 +267,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--secret-file", []string{"run", "--server", "x:1", "--campaign", "c", "--auth", "jwt"}},
 		{"--secret-file", []string{"run", "--auth", "jwt", "--secret-file", "/no/such/file"}},
 		{"--begin", []string{"run", "--begin", "noon"}},
+		{"--claims", []string{"memory", "--claims", "0"}},
 		{"--paths", []string{"compare", "--paths", "up"}},
 		{"--shares", []string{"compare", "--shares", "0"}},
 		{"--rounds", []string{"compare", "--rounds", "0"}},
@@ -336,6 +338,10 @@ func TestThePrograms(t *testing.T) {
 	require.EqualValues(t, 20_000, last.Judged, "10,000 coupons in two rounds")
 	require.Len(t, last.Rounds[0].Course, 101)
 
+	stdout = load("memory", "--claims", "100", "--connections", "20", "--lasts", "100ms")
+	for _, figure := range []string{memory.Idle, memory.Applying, memory.Settled, memory.Pending} {
+		require.Contains(t, stdout, figure)
+	}
 	interruptCompare(t, bin)
 }
 
