@@ -8,6 +8,8 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X github.com/seonchak/seonchak/pkg/service.version=$(VERSION)
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+K6_VERSION := v1.8.1
+K6 := bin/tools/k6-$(K6_VERSION)
 
 # with_stores runs a command with the addresses of the stores in its environment.
 with_stores = eval "$$(scripts/services.sh env)";
@@ -21,7 +23,7 @@ demo: build services ## watch 50,000 applies become exactly 1,000 coupons, on th
 	@$(with_stores) bin/demo --bin bin
 
 .PHONY: test
-test: build ## everything CI runs except lint: stores, then all tests with -race
+test: build k6 ## everything CI runs except lint: stores, then all tests with -race
 	@scripts/test.sh
 
 .PHONY: test-unit
@@ -94,6 +96,14 @@ lint: $(GOLANGCI_LINT) ## linters, and each module by itself without the workspa
 $(GOLANGCI_LINT):
 	@GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@mv bin/tools/golangci-lint $@
+
+.PHONY: k6
+k6: $(K6) ## k6, for scripts/k6, into bin/tools
+
+$(K6):
+	@rm -f bin/tools/k6-*
+	@GOBIN=$(CURDIR)/bin/tools go install -ldflags '-s -w' go.k6.io/k6@$(K6_VERSION)
+	@mv bin/tools/k6 $@
 
 .PHONY: check
 check: lint test ## lint and test

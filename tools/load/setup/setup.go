@@ -33,7 +33,7 @@ type Machine struct {
 
 // tuned are the variables that change what the programs can do.
 var tuned = []string{
-	"APPLY_QUEUE", "APPLY_BATCH", "PUBLISH_IN_FLIGHT", "ISSUE_BATCH", "ISSUE_RATE", "RATE_LIMIT_PER_USER",
+	"APPLY_QUEUE", "APPLY_BATCH", "PUBLISH_IN_FLIGHT", "ISSUE_BATCH", "ISSUE_RATE",
 	"GOGC", "GOMEMLIMIT", "GOMAXPROCS",
 }
 

@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/tools/procs"
+)
+
+// k6 returns the program that make test and make bin/tools/k6 install.
+func k6(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("../bin/tools/k6-*")
+	require.NoError(t, err)
+	require.Len(t, found, 1, "k6 is installed by: make k6")
+	return found[0]
+}
+
+// runK6 runs a script and returns its counters.
+func runK6(t *testing.T, server *procs.APIServer, script string, env ...string) (counts map[string]int, err error) {
+	t.Helper()
+	summary := filepath.Join(t.TempDir(), "summary.json")
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), k6(t), "run", "--quiet", "--no-usage-report",
+		"--address=", "--summary-export="+summary, filepath.Join("../scripts/k6", script))
+	command.Env = append(append(os.Environ(), "URL="+server.URL, "ADMIN="+server.Admin), env...)
+	output, err := command.CombinedOutput()
+	t.Logf("%s: %s", script, output)
+	content, readErr := os.ReadFile(summary)
+	require.NoError(t, readErr)
+	var told struct {
+		Metrics map[string]struct{ Count, Passes, Fails int }
+	}
+	require.NoError(t, json.Unmarshal(content, &told))
+	counts = map[string]int{"passed": told.Metrics["checks"].Passes, "failed": told.Metrics["checks"].Fails}
+	for _, name := range []string{"accepted", "sold_out"} {
+		counts[name] = told.Metrics[name].Count
+	}
+	return counts, err
+}
+
+// TestK6 runs the scripts for teams that use k6 against a real server, and sees them fail where they must.
+func TestK6(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, fastPrograms(t), sharedStores(t))
+	server := s.apiServer()
+	s.consumer()
+
+	counts, err := runK6(t, server, "drop.js", "COUPONS=50", "USERS=500", "AT_ONCE=32")
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"passed": 500, "failed": 0, "accepted": 50, "sold_out": 450}, counts)
+	counts, err = runK6(t, server, "double-click.js")
+	require.NoError(t, err)
+	require.Equal(t, 3, counts["passed"])
+	var rows int
+	await(t, "the rows of both", func() bool {
+		require.NoError(t, s.db.QueryRow(`SELECT COUNT(*) FROM coupons`).Scan(&rows))
+		return rows == 51
+	})
+
+	liar := lie(t, server)
+	counts, err = runK6(t, liar, "drop.js", "COUPONS=5", "USERS=20", "AT_ONCE=4")
+	require.Error(t, err)
+	require.Positive(t, counts["failed"])
+	_, err = runK6(t, liar, "double-click.js")
+	require.Error(t, err)
+}
+
+// lie returns a server before a server that hides from users that an answer is a repeat, and once in a while that all are gone.
+func lie(t *testing.T, server *procs.APIServer) *procs.APIServer {
+	t.Helper()
+	target, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	var answers atomic.Int64
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del("Idempotent-Replayed")
+			if r.StatusCode == http.StatusConflict && answers.Add(1)%2 == 0 {
+				r.StatusCode = http.StatusOK
+			}
+			return nil
+		},
+	})
+	t.Cleanup(proxy.Close)
+	return &procs.APIServer{URL: proxy.URL, Admin: server.Admin}
+}
