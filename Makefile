@@ -34,6 +34,15 @@ test-unit: ## the tests that need the Go toolchain only
 bench: build services ## the benchmarks: ratios of two things measured in one run
 	@scripts/bench.sh
 
+.PHONY: bench-compare
+bench-compare: services ## the Go benchmarks against the previous commit, by turns, compared by benchstat
+	@scripts/bench-compare.sh
+
+.PHONY: report
+report: build services ## measure every target, in steps that can be interrupted, and write docs/load-report.md
+	@scripts/report.sh
+	@bin/load report
+
 .PHONY: load
 load: build services ## the load tool: 1,000 coupons, 100,000 users in 10 s; more in bin/load --help
 	@$(with_stores) bin/load run

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/floor"
+	"github.com/seonchak/seonchak/tools/load/report"
 	"github.com/seonchak/seonchak/tools/load/setup"
 	"github.com/seonchak/seonchak/tools/procs"
 	"github.com/seonchak/seonchak/tools/stage"
@@ -66,12 +67,6 @@ func (f *turnFlags) settings() map[string]string {
 	}
 }
 
-// compared is a table as JSON.
-type compared struct {
-	Setup setup.Setup   `json:"setup"`
-	Rows  []compare.Row `json:"rows"`
-}
-
 // measured runs a measurement with its options, prints the table, as far as it got, and removes the logs when all went well.
 func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]compare.Row, error)) error {
 	stores, err := procs.StoresFrom(os.Getenv)
@@ -98,7 +93,7 @@ func (f *turnFlags) measured(c *cobra.Command, measure func(compare.Options) ([]
 		options.Stage.Secret = newSecret()
 	}
 	table, err := measure(options)
-	err = errors.Join(err, compare.Write(c.OutOrStdout(), table), writeJSON(f.json, compared{conditions, table}))
+	err = errors.Join(err, compare.Write(c.OutOrStdout(), table), writeJSON(f.json, report.Comparison{Setup: conditions, Rows: table}))
 	c.Println(conditions)
 	if err != nil {
 		return fmt.Errorf("%w\nthe logs are in %s", err, logs)

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(append([]string{}, args...)) // nil would mean the arguments of the process
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(runCommand(), mergeCommand(), compareCommand(), floorsCommand(), memoryCommand(), serveFloorCommand())
+	root.AddCommand(runCommand(), mergeCommand(), compareCommand(), floorsCommand(), memoryCommand(), reportCommand(), serveFloorCommand())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0

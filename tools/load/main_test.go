@@ -22,6 +22,7 @@ import (
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/memory"
+	"github.com/seonchak/seonchak/tools/load/report"
 	"github.com/seonchak/seonchak/tools/load/setup"
 )
 
@@ -113,8 +114,8 @@ func TestAnHonestShop(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, 20)
 	dir := t.TempDir()
-	report := filepath.Join(dir, "report.json")
-	code, stdout, stderr := do(t, s.at("--dsn", s.dsn, "--json", report, "--svg", dir)...)
+	file := filepath.Join(dir, "report.json")
+	code, stdout, stderr := do(t, s.at("--dsn", s.dsn, "--json", file, "--svg", dir)...)
 	require.Zero(t, code, stderr)
 	for _, figure := range []string{"issued 20\n", "over 0\n", "twice 0\n", "lost 0\n", "wrong 0\n"} {
 		require.Contains(t, stdout, figure)
@@ -122,7 +123,7 @@ func TestAnHonestShop(t *testing.T) {
 	require.Contains(t, stderr, "applies 600 of 600")
 	require.FileExists(t, filepath.Join(dir, "latency.svg"))
 
-	content, err := os.ReadFile(report)
+	content, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var told struct {
 		Applies, Right int64
@@ -349,7 +350,7 @@ func rowsIn(t *testing.T, table string) []compare.Row {
 	t.Helper()
 	content, err := os.ReadFile(table)
 	require.NoError(t, err)
-	var c compared
+	var c report.Comparison
 	require.NoError(t, json.Unmarshal(content, &c))
 	require.NotEmpty(t, c.Setup.Versions["kafka"])
 	return c.Rows

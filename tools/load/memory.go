@@ -9,15 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seonchak/seonchak/tools/load/memory"
+	"github.com/seonchak/seonchak/tools/load/report"
 	"github.com/seonchak/seonchak/tools/load/setup"
 	"github.com/seonchak/seonchak/tools/procs"
 )
-
-// remembered is what load memory found, as JSON.
-type remembered struct {
-	Setup setup.Setup `json:"setup"`
-	memory.Report
-}
 
 // memoryCommand measures memory, each figure beside its bound.
 func memoryCommand() *cobra.Command {
@@ -41,11 +36,11 @@ func memoryCommand() *cobra.Command {
 			if options.Stage.Logs, err = os.MkdirTemp("", "seonchak-load-"); err != nil {
 				return err
 			}
-			report, err := memory.Measure(c.Context(), options)
+			found, err := memory.Measure(c.Context(), options)
 			if err != nil {
 				return fmt.Errorf("%w\nthe logs are in %s", err, options.Stage.Logs)
 			}
-			err = errors.Join(report.Write(c.OutOrStdout()), writeJSON(path, remembered{conditions, report}))
+			err = errors.Join(found.Write(c.OutOrStdout()), writeJSON(path, report.Memory{Setup: conditions, Report: found}))
 			c.Println(conditions)
 			return errors.Join(err, os.RemoveAll(options.Stage.Logs))
 		},

@@ -132,7 +132,7 @@ func TestAFailureEndsTheTurns(t *testing.T) {
 
 func TestSpreadOfAnEvenNumber(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, Spread{Median: 2.5, Min: 1, Max: 4}, spread([]float64{4, 1, 3, 2}))
+	require.Equal(t, Spread{Median: 2.5, Min: 1, Max: 4}, SpreadOf([]float64{4, 1, 3, 2}))
 }
 
 func TestProcessorTime(t *testing.T) {

@@ -17,6 +17,7 @@ type Row struct {
 	Rate        float64 `json:"per_s"`           // median of the rounds
 	FloorRate   float64 `json:"floor_per_s"`     // median
 	Ratio       Spread  `json:"ratio"`           // of the two rates of a round; of Latency: of the two p99
+	P50         float64 `json:"p50_ms"`          // of the right answers, median
 	P99         float64 `json:"p99_ms"`          // of the right answers, median; 0 when not known
 	FloorP99    float64 `json:"floor_p99_ms"`
 	Drain       *Spread `json:"drain_s,omitempty"` // from the last promise to the last row
@@ -86,7 +87,7 @@ func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 			ratios[round] = of(path[round], results[i][round])
 		}
 		row := alone(all[0].name, path)
-		row.Floor, row.FloorRounds, row.Ratio = all[i].name, results[i], spread(ratios)
+		row.Floor, row.FloorRounds, row.Ratio = all[i].name, results[i], SpreadOf(ratios)
 		row.FloorRate, row.FloorCPU, row.FloorP99 = median(results[i], Round.Rate), median(results[i], serverCPU), median(results[i], p99)
 		table = append(table, row)
 	}
@@ -96,16 +97,17 @@ func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 // alone is the row of a contender that is compared with nothing.
 func alone(name string, rounds []Round) Row {
 	row := Row{
-		Path: name, Rate: median(rounds, Round.Rate), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
+		Path: name, Rate: median(rounds, Round.Rate), P50: median(rounds, p50), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
 		ClientCPU: median(rounds, clientCPU), OtherShare: median(rounds, otherShare), Rounds: rounds,
 	}
 	if rounds[0].Drain != nil {
-		drain := spread(values(rounds, func(r Round) float64 { return r.Drain.Seconds() }))
+		drain := SpreadOf(values(rounds, func(r Round) float64 { return r.Drain.Seconds() }))
 		row.Drain = &drain
 	}
 	return row
 }
 
+func p50(r Round) float64       { return r.P50.Seconds() * 1000 }
 func p99(r Round) float64       { return r.P99.Seconds() * 1000 }
 func serverCPU(r Round) float64 { return perThousand(r.Server, r.Right) }
 func clientCPU(r Round) float64 { return perThousand(r.Client, r.Right) }
@@ -116,7 +118,9 @@ func perThousand(used time.Duration, answers int64) float64 {
 
 func otherShare(r Round) float64 { return float64(r.Other) / float64(max(r.Right+r.Other, 1)) }
 
-func median(rounds []Round, of func(Round) float64) float64 { return spread(values(rounds, of)).Median }
+func median(rounds []Round, of func(Round) float64) float64 {
+	return SpreadOf(values(rounds, of)).Median
+}
 
 func values(rounds []Round, of func(Round) float64) []float64 {
 	all := make([]float64, len(rounds))
@@ -126,7 +130,8 @@ func values(rounds []Round, of func(Round) float64) []float64 {
 	return all
 }
 
-func spread(values []float64) Spread {
+// SpreadOf returns the median, the lowest and the highest of at least one value.
+func SpreadOf(values []float64) Spread {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return Spread{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1]}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What the load report is made of, each measurement a step of at most 3 minutes: scripts/report.sh [STEP...]
+# A step whose file is there is not measured again, so an interrupted report goes on where it was; rm -r bin/report begins
+# anew. On a machine that others use, UNDER is a command that waits for it: UNDER='flock /tmp/lock' scripts/report.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+dir=${REPORT_DIR:-bin/report}
+rounds=${REPORT_ROUNDS:-5}
+lasts=${REPORT_LASTS:-3s}
+claims=${REPORT_CLAIMS:-1000000}
+connections=${REPORT_CONNECTIONS:-10000}
+wanted=" $* "
+failed=
+
+# step NAME SUFFIX COMMAND...: SUFFIX json is written by the command itself, txt is what it prints.
+step() {
+  local name=$1 file=$dir/$1.$2
+  local command=("${@:3}")
+  [[ $wanted == "  " || $wanted == *" $name "* ]] || return 0
+  [[ -s $file ]] && return 0
+  echo "=== $name: ${command[*]}"
+  case $2 in
+    json) ${UNDER:-} "${command[@]}" --json "$file.part" ;;
+    txt) ${UNDER:-} "${command[@]}" | tee "$file.part" ;;
+  esac || { failed+=" $name"; return 0; }
+  echo "${command[*]}" >"$dir/$name.command"
+  mv "$file.part" "$file"
+}
+
+compare() { step "$1" json bin/load compare --rounds "$rounds" --lasts "$lasts" "${@:2}"; }
+
+mkdir -p "$dir"
+eval "$(scripts/services.sh env)"
+for path in refusal replay grant grant-consumer drop; do
+  compare "$path" --paths "$path"
+  compare "$path-jwt" --paths "$path" --auth jwt
+done
+compare drain --paths drain
+compare latency --paths latency --shares 0.5
+rounds=1 compare curve --paths latency --shares 0.1,0.25,0.5,0.7,0.8,0.9,1
+for callers in 1 4 16 64 256 1024; do
+  rounds=1 compare "callers-$callers" --paths grant --connections "$callers"
+done
+step memory json bin/load memory --claims "$claims" --connections "$connections"
+step claim txt go -C pkg test -run '^$' -bench 'Claim$' -benchtime 3x -count "$rounds" ./redisstock
+step issue txt go -C pkg test -run '^$' -bench 'Issue$/^500$' -benchtime 2s -count "$rounds" ./mysqlstore
+[[ -z $failed ]] || { echo "not measured:$failed" >&2; exit 1; }

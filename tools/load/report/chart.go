@@ -1,0 +1,149 @@
+package report
+
+import (
+	"image/color"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/seonchak/seonchak/tools/load/compare"
+)
+
+// chart is one picture.
+type chart struct {
+	file, title, x, y string
+	logX, logY        bool
+	lines             []line
+	drawn             bool
+}
+
+// line is one line of a chart.
+type line struct {
+	name   string
+	points plotter.XYs
+}
+
+const width, height = 7 * vg.Inch, 4 * vg.Inch
+
+// colors can be told apart by people who see few of them.
+var colors = []color.RGBA{{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {0, 0, 0, 255}}
+
+// draw writes the charts for which there are points, and returns all.
+func (m *Measurements) draw(dir string) ([]chart, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // documents, for everybody to read
+		return nil, err
+	}
+	charts := []chart{m.latencies(), m.callers(), m.drain(), m.footprint()}
+	for i := range charts {
+		c := &charts[i]
+		c.lines = slices.DeleteFunc(c.lines, func(l line) bool { return len(l.points) == 0 })
+		if len(c.lines) == 0 {
+			continue
+		}
+		if err := c.save(dir); err != nil {
+			return nil, err
+		}
+		c.drawn = true
+	}
+	return charts, nil
+}
+
+func (c *chart) save(dir string) error {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.title, c.x, c.y
+	p.Legend.Top, p.Legend.Left = true, true
+	if c.logX {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if c.logY {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	} else {
+		p.Y.Min = 0
+	}
+	p.Add(plotter.NewGrid())
+	for i, l := range c.lines {
+		drawn, points, err := plotter.NewLinePoints(l.points)
+		if err != nil {
+			return err
+		}
+		drawn.Color, drawn.Width = colors[i%len(colors)], vg.Points(1.5)
+		points.Color, points.Shape, points.Radius = drawn.Color, draw.CircleGlyph{}, vg.Points(1.5)
+		p.Add(drawn, points)
+		p.Legend.Add(l.name, drawn)
+	}
+	return p.Save(width, height, filepath.Join(dir, c.file))
+}
+
+// latencies are of the file "curve".
+func (m *Measurements) latencies() chart {
+	half, tail, alone := line{name: "p50 of accepted"}, line{name: "p99 of accepted"}, line{name: "p99 of the producer alone"}
+	for _, r := range m.comparisons["curve"].Rows {
+		if r.Share == 0 {
+			continue
+		}
+		half.points = append(half.points, plotter.XY{X: r.Rate, Y: r.P50})
+		tail.points = append(tail.points, plotter.XY{X: r.Rate, Y: r.P99})
+		alone.points = append(alone.points, plotter.XY{X: r.Rate, Y: r.FloorP99})
+	}
+	return chart{
+		file: "latency.svg", title: "Latency against offered load, counted from the intended time", x: "accepted a second", y: "ms", logY: true,
+		lines: []line{half, tail, alone},
+	}
+}
+
+// callersFile begins the name of a comparison that differs from others by its connections.
+const callersFile = "callers-"
+
+func (m *Measurements) callers() chart {
+	grants, floor := line{name: "grants"}, line{name: "bare gin"}
+	for _, file := range slices.Sorted(maps.Keys(m.comparisons)) {
+		row := m.row(file, compare.Grant, 0)
+		if connections, err := strconv.ParseFloat(strings.TrimPrefix(file, callersFile), 64); err == nil && row != nil {
+			grants.points = append(grants.points, plotter.XY{X: connections, Y: row.Rate})
+			floor.points = append(floor.points, plotter.XY{X: connections, Y: row.FloorRate})
+		}
+	}
+	byX := func(a, b plotter.XY) int { return int(a.X - b.X) }
+	slices.SortFunc(grants.points, byX)
+	slices.SortFunc(floor.points, byX)
+	return chart{
+		file: "callers.svg", title: "Throughput against callers", x: "connections, each with one apply at a time", y: "a second", logX: true,
+		lines: []line{grants, floor},
+	}
+}
+
+func (m *Measurements) drain() chart {
+	promised, issued := line{name: "promised"}, line{name: "rows"}
+	if row := m.row(compare.Drain, compare.Drain, 0); row != nil {
+		for _, moment := range row.Rounds[len(row.Rounds)-1].Course {
+			promised.points = append(promised.points, plotter.XY{X: moment.Promised.Seconds(), Y: 100 * moment.Share})
+			issued.points = append(issued.points, plotter.XY{X: moment.Issued.Seconds(), Y: 100 * moment.Share})
+		}
+	}
+	return chart{
+		file: "drain.svg", title: "Promises and rows after a drop of 10,000 coupons", x: "s after the first promise", y: "percent of the coupons",
+		lines: []line{promised, issued},
+	}
+}
+
+func (m *Measurements) footprint() chart {
+	const mega = 1e6
+	pending, settled := line{name: "all pending"}, line{name: "all settled"}
+	if m.memory != nil {
+		for _, p := range m.memory.Curve {
+			pending.points = append(pending.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Pending) / mega})
+			settled.points = append(settled.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Settled) / mega})
+		}
+	}
+	return chart{
+		file: "memory.svg", title: "Memory of Redis against claims, names of 36 characters", x: "claims", y: "MB", lines: []line{pending, settled},
+	}
+}

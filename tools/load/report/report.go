@@ -1,0 +1,150 @@
+// Package report writes what a folder of measurements came to: the targets and what was measured, curves, on which machine,
+// by which commands, and what was not measured.
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/perf/benchfmt"
+
+	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/memory"
+	"github.com/seonchak/seonchak/tools/load/setup"
+)
+
+// Comparison is what load compare and load floors write.
+type Comparison struct {
+	Setup setup.Setup   `json:"setup"`
+	Rows  []compare.Row `json:"rows"`
+}
+
+// Memory is what load memory writes.
+type Memory struct {
+	Setup setup.Setup `json:"setup"`
+	memory.Report
+}
+
+// Measurements are a folder of them: NAME.json of the load tool, NAME.txt of a Go benchmark, NAME.command of how each was made.
+type Measurements struct {
+	comparisons map[string]Comparison
+	memory      *Memory
+	benchmarks  map[string]map[string][]float64 // name of the file, unit
+	commands    []string
+	setup       setup.Setup // of the first
+}
+
+// memoryFile is the one that load memory wrote; the others are of load compare.
+const memoryFile = "memory"
+
+// Read reads a folder. Measurements of several commits or machines are an error: they are no one report.
+func Read(dir string) (*Measurements, error) {
+	m := &Measurements{comparisons: map[string]Comparison{}, benchmarks: map[string]map[string][]float64{}}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var setups []setup.Setup
+	for _, file := range files {
+		s, err := m.read(dir, file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file.Name(), err)
+		}
+		if s != nil {
+			setups = append(setups, *s)
+		}
+	}
+	if len(setups) == 0 {
+		return nil, fmt.Errorf("no measurement is in %s", dir)
+	}
+	m.setup = setups[0]
+	return m, one(setups)
+}
+
+func (m *Measurements) read(dir string, file fs.DirEntry) (*setup.Setup, error) {
+	path, kind := filepath.Join(dir, file.Name()), filepath.Ext(file.Name())
+	name := strings.TrimSuffix(file.Name(), kind)
+	switch {
+	case kind == ".command":
+		content, err := os.ReadFile(path)
+		m.commands = append(m.commands, strings.TrimSpace(string(content)))
+		return nil, err
+	case kind == ".txt":
+		values, err := readBenchmark(path)
+		m.benchmarks[name] = values
+		return nil, err
+	case kind == ".json" && name == memoryFile:
+		m.memory = &Memory{}
+		return &m.memory.Setup, readJSON(path, m.memory)
+	case kind == ".json":
+		var c Comparison
+		err := readJSON(path, &c)
+		m.comparisons[name] = c
+		return &c.Setup, err
+	}
+	return nil, nil
+}
+
+func readJSON(path string, into any) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(content, into)
+}
+
+// readBenchmark returns the values of each unit that the benchmarks of a file report.
+func readBenchmark(path string) (_ map[string][]float64, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	values := map[string][]float64{}
+	reader := benchfmt.NewReader(bufio.NewReader(file), path)
+	for reader.Scan() {
+		result, ok := reader.Result().(*benchfmt.Result)
+		if !ok {
+			continue
+		}
+		for _, v := range result.Values {
+			values[v.Unit] = append(values[v.Unit], v.Value)
+		}
+	}
+	if len(values) == 0 {
+		return nil, errors.Join(errors.New("no benchmark is in it"), reader.Err())
+	}
+	return values, reader.Err()
+}
+
+// one returns an error unless all setups are of one commit, one machine and the same stores.
+func one(setups []setup.Setup) error {
+	for _, s := range setups {
+		if s.Machine != setups[0].Machine {
+			return fmt.Errorf("measured on two machines: %+v and %+v", setups[0].Machine, s.Machine)
+		}
+		for name, version := range setups[0].Versions {
+			if s.Versions[name] != version {
+				return fmt.Errorf("measured with %s %s and %s; remove what is old", name, version, s.Versions[name])
+			}
+		}
+	}
+	return nil
+}
+
+// row returns the first row of a comparison that is of a path, and of a share where that is not 0.
+func (m *Measurements) row(file, path string, share float64) *compare.Row {
+	rows := m.comparisons[file].Rows
+	i := slices.IndexFunc(rows, func(r compare.Row) bool { return strings.HasPrefix(r.Path, path) && r.Share == share })
+	if i < 0 {
+		return nil
+	}
+	return &rows[i]
+}

@@ -1,0 +1,130 @@
+package report
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/memory"
+	"github.com/seonchak/seonchak/tools/load/setup"
+)
+
+// folder is one of measurements that are being made up.
+type folder struct {
+	t   *testing.T
+	dir string
+}
+
+var here = setup.Setup{
+	Time: time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC), Machine: setup.Machine{Cores: 2, Model: "ACME", Memory: 8 << 30, Kernel: "6.1"},
+	Versions: map[string]string{"commit": "abc", "redis": "7.0"},
+}
+
+func (f folder) put(name string, value any) {
+	f.t.Helper()
+	content, err := json.Marshal(value)
+	require.NoError(f.t, err)
+	f.write(name, string(content))
+}
+
+func (f folder) write(name, content string) {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(filepath.Join(f.dir, name), []byte(content), 0o600))
+}
+
+func (f folder) report() string {
+	f.t.Helper()
+	m, err := Read(f.dir)
+	require.NoError(f.t, err)
+	to := f.t.TempDir()
+	require.NoError(f.t, m.Write(to))
+	content, err := os.ReadFile(filepath.Join(to, "load-report.md"))
+	require.NoError(f.t, err)
+	for _, file := range []string{"latency.svg", "callers.svg", "drain.svg", "memory.svg"} {
+		_, missing := os.Stat(filepath.Join(to, "load-report", file))
+		require.Equal(f.t, strings.Contains(string(content), "load-report/"+file), missing == nil, file)
+	}
+	return string(content)
+}
+
+func ratio(path string, share, median, least, most float64) compare.Row {
+	return compare.Row{
+		Path: path, Floor: "floor", Share: share, Rate: 1234.4, FloorRate: 2000, P50: 1, P99: 2, FloorP99: 1, Judged: 4321,
+		Ratio: compare.Spread{Median: median, Min: least, Max: most}, Rounds: make([]compare.Round, 5),
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	f := folder{t, t.TempDir()}
+	f.put("refusal.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.9, 0.8, 0.95)}})
+	f.put("refusal-jwt.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.6, 0.5, 0.7)}})
+	f.write("refusal.command", "bin/load compare --paths refusal\n")
+	f.put("latency.json", Comparison{here, []compare.Row{ratio("grant", 0, 0, 0, 0), ratio("latency 50 %", 0.5, 2.5, 2, 4)}})
+	f.write("claim.txt", "goos: linux\nBenchmarkClaim-2   3   0 ns/op   10 coalesced/s   6.0 x-best-each\nBenchmarkClaim-2   3   0 ns/op   10 coalesced/s   4.0 x-best-each\nPASS\n")
+
+	text := f.report()
+	for _, line := range []string{
+		"| refusal after sold-out (non-member), `dev` | bare gin | ≥ 0.85 | 0.9 | 0.8..0.95 | 5 | yes |",
+		"| refusal after sold-out (non-member), `jwt` | gin + verification | ≥ 0.85 | 0.6 | 0.5..0.7 | 5 | **no** |",
+		"| p99 of `accepted` at half of the maximum rate | p99 of the producer alone | ≤ 3× | 2.5× | 2..4 | 5 | yes |",
+		"| claim call alone, 512 callers | one EVALSHA a call, as many connections as serve it best | ≥ 5× | 5× | 4..6 | 2 | yes |",
+		"| api-server memory, idle |  | ≤ 60 MB | not measured | | | |",
+		"- The target: api-server memory, idle.",
+		"- The curve: Throughput against callers.",
+		"- A network: its latency, its losses, TLS.",
+		"| machine | 2 cores of ACME, 8 GiB, kernel 6.1 |", "| commit | abc |",
+		"bin/load compare --paths refusal\n", "| refusal | refusal | floor | 1,234 | 2,000 |", "4,321",
+	} {
+		require.Contains(t, text, line)
+	}
+
+	moments := []compare.Moment{{Share: 0}, {Share: 1, Promised: time.Second, Issued: 2 * time.Second}}
+	drain := compare.Row{Path: "drain", Drain: &compare.Spread{Median: 3.5, Min: 1, Max: 4}, Rounds: []compare.Round{{Course: moments}}}
+	f.put("drain.json", Comparison{here, []compare.Row{drain}})
+	f.put("curve.json", Comparison{here, []compare.Row{ratio("latency 10 %", 0.1, 1, 1, 1), ratio("latency 50 %", 0.5, 1, 1, 1)}})
+	f.put("callers-4.json", Comparison{here, []compare.Row{ratio("grant", 0, 1, 1, 1)}})
+	f.put("memory.json", Memory{here, memory.Report{
+		Figures: []memory.Figure{{Name: memory.Idle, Value: 30}, {Name: memory.Applying, Value: 300}},
+		Curve:   []memory.Point{{Claims: 10, Pending: 3000, Settled: 2000}}, Answers: map[string]int{"accepted": 1000},
+	}})
+	text = f.report()
+	for _, line := range []string{
+		"| last accept → last row, 10,000 coupons |  | ≤ 3 s | 3.5 s | 1..4 | 1 | **no** |",
+		"| api-server memory, idle |  | ≤ 60 MB | 30 MB | 30..30 | 1 | yes |",
+		"10,000 connections applying |  | ≤ 250 MB | 300 MB | 300..300 | 1 | **no** |", "accepted 1,000",
+	} {
+		require.Contains(t, text, line)
+	}
+	require.NotContains(t, text, "The curve:")
+}
+
+func TestMeasurementsThatAreNoOneReport(t *testing.T) {
+	t.Parallel()
+	f := folder{t, t.TempDir()}
+	_, err := Read(f.dir)
+	require.ErrorContains(t, err, "no measurement is in")
+	f.put("refusal.json", Comparison{here, nil})
+	other := here
+	other.Versions = map[string]string{"commit": "def", "redis": "7.0"}
+	f.put("replay.json", Comparison{other, nil})
+	_, err = Read(f.dir)
+	require.ErrorContains(t, err, "measured with commit abc and def")
+	other = here
+	other.Machine.Cores = 64
+	f.put("replay.json", Comparison{other, nil})
+	_, err = Read(f.dir)
+	require.ErrorContains(t, err, "two machines")
+	f.put("replay.json", Comparison{here, nil})
+	_, err = Read(f.dir)
+	require.NoError(t, err)
+	f.write("claim.txt", "FAIL\n")
+	_, err = Read(f.dir)
+	require.ErrorContains(t, err, "no benchmark")
+}
