@@ -20,7 +20,7 @@ type Row struct {
 	P50         float64 `json:"p50_ms"`          // of the right answers, median
 	P99         float64 `json:"p99_ms"`          // of the right answers, median; 0 when not known
 	FloorP99    float64 `json:"floor_p99_ms"`
-	Drain       *Spread `json:"drain_s,omitempty"` // from the last promise to the last row
+	Drain       *Spread `json:"drain_s,omitempty"` // from the last promise to the issued_at of the last row
 	ServerCPU   float64 `json:"server_cpu_s"`      // seconds for 1,000 right answers, median; 0 when not known
 	FloorCPU    float64 `json:"floor_cpu_s"`
 	ClientCPU   float64 `json:"client_cpu_s"`

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/memory"
@@ -39,7 +40,7 @@ func (t target) wanted() string {
 	return fmt.Sprintf("%s %g%s", sign, t.bound, t.unit)
 }
 
-// The shares at which the two latencies are compared.
+// halfOfMaximum is the share at which the two latencies are compared.
 const halfOfMaximum = 0.5
 
 func (m *Measurements) targets() []target {
@@ -63,7 +64,7 @@ func (m *Measurements) targets() []target {
 	if row := m.row(compare.Drain, compare.Drain, 0); row != nil && row.Drain != nil {
 		drain.found = &found{*row.Drain, len(row.Rounds)}
 	}
-	p99 := target{what: "p99 of `accepted` at half of the maximum rate", floor: "p99 of the producer alone", bound: 3, most: true, unit: "×"}
+	p99 := target{what: "p99 of `accepted` at half of the maximum rate, consumer paused", floor: "p99 of the producer alone", bound: 3, most: true, unit: "×"}
 	if row := m.row(compare.Latency, compare.Latency, halfOfMaximum); row != nil {
 		p99.found = &found{row.Ratio, len(row.Rounds)}
 	}
@@ -71,10 +72,10 @@ func (m *Measurements) targets() []target {
 		target{"claim call alone, 512 callers", "one EVALSHA a call, as many connections as serve it best", 5, false, "×", m.benchmark("claim", "x-best-each")},
 		target{"`issue()` to committed rows, 500 a batch", "plain multi-row INSERT", 0.70, false, "", m.benchmark("issue", "ratio")},
 		drain, p99,
-		target{"api-server memory, idle", "", 60, true, " MB", m.figure(memory.Idle)},
-		target{"api-server memory, 10,000 connections applying", "", 250, true, " MB", m.figure(memory.Applying)},
-		target{"Redis memory per settled claim, 1 M claims", "", 250, true, " B", m.figure(memory.Settled)},
-		target{"Redis memory per pending claim, 1 M claims", "", 380, true, " B", m.figure(memory.Pending)},
+		target{"api-server memory, idle", "", 60, true, " MB", m.figure(memory.Idle, "connections", 1)},
+		target{"api-server memory, 10,000 connections applying", "", 250, true, " MB", m.figure(memory.Applying, "connections", 10_000)},
+		target{"Redis memory per settled claim, 1 M claims", "", 250, true, " B", m.figure(memory.Settled, "claims", 1_000_000)},
+		target{"Redis memory per pending claim, 1 M claims", "", 380, true, " B", m.figure(memory.Pending, "claims", 1_000_000)},
 	)
 }
 
@@ -94,8 +95,12 @@ func (m *Measurements) benchmark(file, unit string) *found {
 	return &found{compare.SpreadOf(values), len(values)}
 }
 
-func (m *Measurements) figure(name string) *found {
+// figure returns what was measured with at least so many connections or claims, as the setting says.
+func (m *Measurements) figure(name, setting string, least int) *found {
 	if m.memory == nil {
+		return nil
+	}
+	if n, err := strconv.Atoi(m.memory.Setup.Settings[setting]); err != nil || n < least {
 		return nil
 	}
 	for _, f := range m.memory.Figures {
