@@ -67,10 +67,13 @@ func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([
 		tx: tx, now: s.now(), random: s.random, campaign: row, deliveries: deliveries,
 		facts: issue.Facts{Mode: coupon.ModeRedis},
 	}
-	if err := b.look(); err != nil {
+	if err := b.lookAtTerms(); err != nil {
 		return nil, err
 	}
-	results, rows, err := b.insert()
+	results, rows, err := b.insertUnseen()
+	if err == nil && rows == nil {
+		results, rows, err = b.insertSeen()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +98,30 @@ func (s *Store) refuseAll(tx *gorm.DB, deliveries []coupon.Delivery) ([]coupon.R
 	return results, s.settle(tx, 0, deliveries, results)
 }
 
-// insert plans and inserts until a plan goes through. A statement that fails teaches something about at least one row,
-// which the next plan heeds; one that teaches nothing is an error.
+// insertUnseen bets that no delivery has a row yet, as is the rule, and saves the question: rows that go in prove it, for
+// both (user, n) and serial are unique. It inserts nothing, and returns no rows, when the bet is lost, or when some delivery
+// would get no row, for then who has one decides who gets the room.
+func (b *batch) insertUnseen() ([]coupon.Result, []couponRow, error) {
+	results, rows := b.plan()
+	if len(rows) < len(b.deliveries) {
+		return nil, nil, nil
+	}
+	err := b.insertRows(rows)
+	if isDuplicateKey(err) || isBadData(err) {
+		return nil, nil, nil
+	}
+	return results, rows, err
+}
+
+// insertSeen asks who has a row, then plans and inserts until a plan goes through. A statement that fails teaches something
+// about at least one row, which the next plan heeds; one that teaches nothing is an error.
+func (b *batch) insertSeen() ([]coupon.Result, []couponRow, error) {
+	if err := b.lookAtServed(); err != nil {
+		return nil, nil, err
+	}
+	return b.insert()
+}
+
 func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
 	for {
 		results, rows := b.plan()

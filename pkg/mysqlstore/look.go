@@ -24,6 +24,14 @@ func (f failureRow) live() bool {
 // look reads what the plan rests on. It is called after the row was locked, so that it sees all that others committed
 // under that lock, a fence included.
 func (b *batch) look() error {
+	if err := b.lookAtTerms(); err != nil {
+		return err
+	}
+	return b.lookAtServed()
+}
+
+// lookAtTerms reads all of it but who has a row.
+func (b *batch) lookAtTerms() error {
 	b.facts = issue.Facts{
 		Room: b.room(), PerUserLimit: b.campaign.PerUserLimit,
 		Epoch: b.campaign.Epoch, State: b.campaign.EpochState, Mode: b.facts.Mode,
@@ -32,10 +40,7 @@ func (b *batch) look() error {
 	if err := b.lookAtEpochs(); err != nil {
 		return err
 	}
-	if err := b.lookAtFailures(); err != nil {
-		return err
-	}
-	return b.lookAtServed()
+	return b.lookAtFailures()
 }
 
 func (b *batch) lookAtEpochs() error {
