@@ -23,7 +23,7 @@ demo: build services ## watch 50,000 applies become exactly 1,000 coupons, on th
 	@$(with_stores) bin/demo --bin bin
 
 .PHONY: test
-test: build k6 ## everything CI runs except lint: stores, then all tests with -race
+test: build ## everything CI runs except lint: stores, then all tests with -race
 	@scripts/test.sh
 
 .PHONY: test-unit

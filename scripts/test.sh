@@ -22,9 +22,17 @@ on() { # on SERVER COMMAND...: runs a command with the addresses of the stores, 
 
 stores_with() { (eval "$(SEONCHAK_MYSQL=$1 scripts/services.sh env)" && echo "$SEONCHAK_STORES"); }
 
+# k6 takes minutes to build, and only the last module needs it.
+k6_in_time() {
+  nice -n 19 make -s k6 &
+  k6=$!
+}
+
 all_modules() {
-  local m
-  for m in $(modules); do
+  local m k6
+  k6_in_time
+  for m in $(modules | grep -v '/e2e$') "$PWD/e2e"; do
+    [[ $m != */e2e ]] || wait "$k6"
     # -count=1: Go's test cache does not see the programs that a test builds, nor files outside the module.
     go -C "$m" test -race -count=1 -timeout 15m ./...
   done
