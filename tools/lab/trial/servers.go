@@ -1,0 +1,121 @@
+package trial
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/seonchak/seonchak/tools/lab/serve"
+	"github.com/seonchak/seonchak/tools/procs"
+)
+
+// target is what a crowd comes to.
+type target interface {
+	addresses() []string                          // host:port of each server
+	campaign() string                             // its id, and a part of the names of its keys in Redis
+	rest(ctx context.Context, promised int) error // returns when nothing is under way any more
+	record(ctx context.Context) (Record, error)
+	stats() serve.Stats
+	close() error
+}
+
+// servers are processes of their own, so that one can be killed and two share nothing but the stores.
+type servers struct {
+	*Ground
+	processes []*procs.Process
+	listen    []string
+
+	watched sync.WaitGroup
+	ended   chan struct{}
+	mu      sync.Mutex
+	failed  error
+}
+
+// startServers starts so many. If crashAt is above 0 one of them dies at its so manieth grant that is halfway, and is
+// started again.
+func startServers(ctx context.Context, g *Ground, count, crashAt int, logs string) (*servers, error) {
+	s := &servers{Ground: g, ended: make(chan struct{})}
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	for i := range count {
+		address, err := procs.FreeAddress()
+		if err != nil {
+			return s, err
+		}
+		p, err := procs.Start(ctx, procs.Spec{
+			Name: g.Spec.Name, Binary: binary, Log: filepath.Join(logs, fmt.Sprintf("%s-%d.log", g.Name, i)),
+			Args: []string{
+				"serve", g.Spec.Name, "--address", address, "--name", g.Name, "--limit", strconv.Itoa(g.Limit),
+				"--first=" + strconv.FormatBool(i == 0), "--crash-at", strconv.Itoa(crashAt),
+			},
+			Env:   []string{"MYSQL_DSN=" + g.DSN, "REDIS_URL=" + g.stores.Redis, "KAFKA_BROKERS=" + g.stores.Kafka},
+			Ready: "http://" + address + "/readyz",
+		})
+		if err != nil {
+			return s, err
+		}
+		s.processes, s.listen = append(s.processes, p), append(s.listen, address)
+		s.watched.Go(func() { s.watch(ctx, p) })
+	}
+	return s, nil
+}
+
+// watch starts a server again that has died.
+func (s *servers) watch(ctx context.Context, p *procs.Process) {
+	for {
+		select {
+		case <-s.ended:
+			return
+		case <-p.Exited():
+		}
+		if err := p.Restart(ctx); err != nil {
+			s.mu.Lock()
+			s.failed = errors.Join(s.failed, err)
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (s *servers) addresses() []string { return s.listen }
+
+func (s *servers) campaign() string { return s.Name }
+
+func (s *servers) rest(ctx context.Context, _ int) error { return s.Rest(ctx) }
+
+func (s *servers) record(ctx context.Context) (Record, error) { return s.Record(ctx) }
+
+// stats adds up what the servers count. What a killed one had counted is lost.
+func (s *servers) stats() (sum serve.Stats) {
+	for _, address := range s.listen {
+		response, err := http.Get("http://" + address + "/stats")
+		if err != nil {
+			continue
+		}
+		var one serve.Stats
+		err = json.NewDecoder(response.Body).Decode(&one)
+		_ = response.Body.Close()
+		if err == nil {
+			sum.Retries, sum.Deadlocks, sum.TimeOuts = sum.Retries+one.Retries, sum.Deadlocks+one.Deadlocks, sum.TimeOuts+one.TimeOuts
+		}
+	}
+	return sum
+}
+
+func (s *servers) close() error {
+	close(s.ended)
+	s.watched.Wait()
+	failed := []error{s.failed}
+	for _, p := range s.processes {
+		failed = append(failed, p.Kill())
+	}
+	return errors.Join(append(failed, s.Close())...)
+}

@@ -1,0 +1,227 @@
+package trial
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/seonchak/seonchak/tools/lab/serve"
+	"github.com/seonchak/seonchak/tools/lab/strategy"
+	"github.com/seonchak/seonchak/tools/procs"
+)
+
+// Result is what a trial came to.
+type Result struct {
+	Case
+	Verdict    Verdict `json:"verdict"`
+	Answered   int     `json:"answered"` // applies that had an answer in the end
+	Granted    int     `json:"granted"`
+	Seconds    float64 `json:"seconds"`
+	PerSecond  float64 `json:"per_second"`   // answers
+	GrantsRate float64 `json:"grants_per_s"` // until the last grant
+	P50        float64 `json:"p50_ms"`       // from the first try to the answer
+	P99        float64 `json:"p99_ms"`
+	Retries    int64   `json:"retries"` // of the servers
+	Deadlocks  int64   `json:"deadlocks"`
+	TimeOuts   int64   `json:"time_outs"`
+	Statements float64 `json:"statements_per_grant"`
+	OtherP50   float64 `json:"other_p50_ms"` // of an unrelated query meanwhile
+	OtherP99   float64 `json:"other_p99_ms"`
+	Memory     int64   `json:"redis_bytes"`
+}
+
+// Options say where trials are held.
+type Options struct {
+	Stores  procs.Stores
+	Bin     string        // folder of the product
+	Longest time.Duration // that users come for; who comes later is not let in
+	Watch   func(done func() int64) (stop func())
+}
+
+// Run holds a trial.
+func Run(ctx context.Context, options Options, which Case) (result Result, err error) {
+	logs, err := os.MkdirTemp("", "seonchak-lab-")
+	if err != nil {
+		return Result{}, err
+	}
+	t, dsn, err := raise(ctx, options, which, logs)
+	if t != nil {
+		defer func() {
+			if err = errors.Join(err, t.close()); err == nil {
+				err = os.RemoveAll(logs)
+			}
+		}()
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("%w\nthe logs of the servers are in %s", err, logs)
+	}
+	return hold(ctx, options, which, t, dsn)
+}
+
+func raise(ctx context.Context, options Options, which Case, logs string) (t target, dsn string, err error) {
+	if which.Strategy == Pipeline || which.Strategy == PipelinePaced {
+		p, err := startProduct(ctx, options.Stores, options.Bin, logs, which)
+		if p == nil {
+			return nil, "", err
+		}
+		return p, p.DSN, err
+	}
+	spec, ok := strategy.Find(which.Strategy)
+	if !ok {
+		return nil, "", fmt.Errorf("there is no strategy %q", which.Strategy)
+	}
+	g, err := NewGround(ctx, options.Stores, spec, which.Limit)
+	if err != nil {
+		return nil, "", err
+	}
+	if which.Workload == Contention {
+		if err := g.OpenAccount(ctx); err != nil {
+			return nil, "", errors.Join(err, g.Close())
+		}
+	}
+	s, err := startServers(ctx, g, which.Servers, which.crashAt(), logs)
+	return s, g.DSN, err
+}
+
+// crashAt is the grant at which a server dies: half of what one has to do.
+func (c Case) crashAt() int {
+	switch {
+	case !c.Crash:
+		return 0
+	case c.Workload == Contention:
+		return c.Applies / c.Servers / 2
+	default:
+		return max(1, c.Limit/c.Servers/2)
+	}
+}
+
+// OpenAccount gives the user of Contention an account.
+func (g *Ground) OpenAccount(ctx context.Context) error {
+	_, err := g.DB.ExecContext(ctx, `INSERT INTO points (user, points, grade) VALUES (?, 0, 0)`, account)
+	return err
+}
+
+func hold(ctx context.Context, options Options, which Case, t target, dsn string) (Result, error) {
+	redis, err := serve.Dial(options.Stores.Redis)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = redis.Close() }()
+	other, err := startProbe(ctx, dsn)
+	if err != nil {
+		return Result{}, err
+	}
+	before, err := statements(ctx, other.db)
+	if err != nil {
+		return Result{}, err
+	}
+	c := &Crowd{servers: t.addresses(), campaign: t.campaign()}
+	begin := time.Now()
+	crashed := c.crashes(ctx, which, t)
+	c.comeFor(ctx, options, which)
+	took := time.Since(begin)
+	if err := errors.Join(ctx.Err(), <-crashed); err != nil {
+		return Result{}, err
+	}
+	if err := t.rest(ctx, c.promised()); err != nil {
+		return Result{}, err
+	}
+	after, err := statements(ctx, other.db)
+	if err != nil {
+		return Result{}, err
+	}
+	asked := other.asked.Load()
+	latency := other.stop()
+	r, err := t.record(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	result := c.result(which, took, r)
+	stats := t.stats()
+	result.Retries, result.Deadlocks, result.TimeOuts = stats.Retries, stats.Deadlocks, stats.TimeOuts
+	result.Statements = float64(after-before-asked) / float64(max(1, result.Granted))
+	result.OtherP50, result.OtherP99 = percentile(latency, 50), percentile(latency, 99)
+	result.Memory, err = memory(ctx, redis, t.campaign())
+	return result, err
+}
+
+func (c *Crowd) comeFor(ctx context.Context, options Options, which Case) {
+	ctx, cancel := context.WithTimeout(ctx, options.Longest)
+	defer cancel()
+	if options.Watch != nil {
+		defer options.Watch(c.done.Load)()
+	}
+	c.attend(ctx, which)
+}
+
+// crashes kills the product in the middle. The servers of a strategy die by themselves, where it hurts most.
+func (c *Crowd) crashes(ctx context.Context, which Case, t target) <-chan error {
+	ended := make(chan error, 1)
+	p, ok := t.(*product)
+	if !which.Crash || !ok {
+		ended <- nil
+		return ended
+	}
+	go func() {
+		for c.granted.Load() < int64(which.crashAt()) && ctx.Err() == nil {
+			<-time.After(time.Millisecond)
+		}
+		ended <- p.crash(ctx)
+	}()
+	return ended
+}
+
+// promised counts the users who were told that they have a place.
+func (c *Crowd) promised() int {
+	users := map[string]bool{}
+	for _, t := range c.tries {
+		if t.holder() {
+			users[t.user] = true
+		}
+	}
+	return len(users)
+}
+
+func (c *Crowd) result(which Case, took time.Duration, r Record) Result {
+	result := Result{Case: which, Answered: len(c.visits), Granted: int(c.granted.Load()), Seconds: took.Seconds()}
+	result.PerSecond = float64(len(c.visits)) / took.Seconds()
+	var latency []time.Duration
+	for _, v := range c.visits {
+		latency = append(latency, v.latency)
+	}
+	result.P50, result.P99 = percentile(latency, 50), percentile(latency, 99)
+	result.Verdict = c.verdict(which, r)
+	var first, last time.Time
+	for _, t := range c.tries {
+		if first.IsZero() || t.sent.Before(first) {
+			first = t.sent
+		}
+		if t.outcome == strategy.Granted && t.received.After(last) {
+			last = t.received
+		}
+	}
+	if result.Granted > 0 {
+		result.GrantsRate = float64(result.Granted) / last.Sub(first).Seconds()
+	}
+	return result
+}
+
+func (c *Crowd) verdict(which Case, r Record) Verdict {
+	switch which.Workload {
+	case Contention:
+		return judgePoints(c.tries, r)
+	case Booking:
+		return judgeSeat(c.tries, r)
+	}
+	return judge(which.Limit, c.tries, r)
+}
+
+// statements is how many the database server has carried out, of everybody.
+func statements(ctx context.Context, db *sql.DB) (count int64, err error) {
+	var name string
+	err = db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Questions'`).Scan(&name, &count)
+	return count, err
+}
