@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	"hash/fnv"
+	"strings"
 	"time"
 )
 
@@ -28,19 +28,16 @@ the outbox too can only choose between twice and perhaps never.`,
 
 var errTimeOut = errors.New("the partner did not answer in time")
 
-// callPartner asks the partner for a reward. Of ten users one's first call is carried out and its answer lost, and one's
-// first two never arrive. Two calls with one id are one reward.
+// callPartner asks the partner for a reward. The first call for a user whose name ends in 0 is carried out and its answer
+// lost; the first two for one whose name ends in 1 never arrive. Calls with one id are one reward.
 func (w *World) callPartner(ctx context.Context, user, id string, attempt int) error {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(user)) // never fails
-	luck := hash.Sum32() % 10
-	if luck == 1 && attempt < 2 {
+	if strings.HasSuffix(user, "1") && attempt < 2 {
 		return errTimeOut
 	}
 	if _, err := w.DB.ExecContext(ctx, `INSERT IGNORE INTO rewards (call_id, user) VALUES (?, ?)`, id, user); err != nil {
 		return err
 	}
-	if luck == 0 && attempt == 0 {
+	if strings.HasSuffix(user, "0") && attempt == 0 {
 		return errTimeOut
 	}
 	return nil

@@ -7,10 +7,13 @@ var redisSetnxSpec = Spec{
 	What: "SET NX event:user with a TTL lets one request of a user in; it then checks the count and inserts.",
 	When: `Against double clicks in front of something that is exact by itself. It guards the user and not the limit, for as long as the TTL
 and for as long as Redis remembers; after a crash the user is told that he has applied, and has nothing.`,
-	New: func(w *World) Strategy { return &redisSetnx{naive{w}} },
+	New: func(w *World) Strategy { return &redisSetnx{w, &naive{w}} },
 }
 
-type redisSetnx struct{ naive }
+type redisSetnx struct {
+	*World
+	reward *naive
+}
 
 func (s *redisSetnx) Grant(ctx context.Context, user string) (Outcome, error) {
 	guard := s.key("event:" + user)
@@ -21,7 +24,8 @@ func (s *redisSetnx) Grant(ctx context.Context, user string) (Outcome, error) {
 	if !first {
 		return Refused, nil
 	}
-	outcome, err := s.naive.Grant(ctx, user)
+	s.Halfway()
+	outcome, err := s.reward.Grant(ctx, user)
 	if outcome == SoldOut {
 		s.Redis.Del(ctx, guard) // there is nothing to guard; if this fails the TTL does it
 	}
@@ -29,7 +33,7 @@ func (s *redisSetnx) Grant(ctx context.Context, user string) (Outcome, error) {
 }
 
 func (s *redisSetnx) Cancel(ctx context.Context, user string) error {
-	if err := s.naive.Cancel(ctx, user); err != nil {
+	if err := s.reward.Cancel(ctx, user); err != nil {
 		return err
 	}
 	return s.Redis.Del(ctx, s.key("event:"+user)).Err()

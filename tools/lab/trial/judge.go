@@ -14,7 +14,7 @@ type Verdict struct {
 	Over       int `json:"over"`       // places beyond the limit
 	Twice      int `json:"twice"`      // places or rewards of a user beyond the first
 	Lost       int `json:"lost"`       // users who were told yes, or to wait, and have nothing; updates that are gone
-	Burned     int `json:"burned"`     // places that nobody has, although users were told that all are gone
+	Burned     int `json:"burned"`     // places that nobody has or was promised, although users were told that all are gone
 	Wrong      int `json:"wrong"`      // answers that the record or another answer contradicts
 	Miscounted int `json:"miscounted"` // how far the strategy's own count is from the rows
 	Unordered  int `json:"unordered"`  // users who were served although somebody was sent away, or served later, before they came
@@ -98,7 +98,7 @@ func judge(limit int, tries []try, r Record) (v Verdict) {
 		v.judge(h, owned[user] > 0, r.Decided[user])
 	}
 	if soldOut {
-		v.Burned = max(0, limit-len(r.Rows))
+		v.Burned = max(0, limit-len(r.Rows)-v.Lost)
 	}
 	if r.Rewards != nil {
 		v.judgeRewards(owned, r.Rewards)

@@ -74,6 +74,7 @@ func (p *product) returnPlaces(ctx context.Context) error {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("If-Match", "*")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

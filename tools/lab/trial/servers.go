@@ -63,7 +63,7 @@ func startServers(ctx context.Context, g *Ground, count, crashAt int, logs strin
 			return s, err
 		}
 		s.processes, s.listen = append(s.processes, p), append(s.listen, address)
-		s.watched.Go(func() { s.watch(ctx, p) })
+		s.watched.Go(func() { s.watch(context.WithoutCancel(ctx), p) })
 	}
 	return s, nil
 }

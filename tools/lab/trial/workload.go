@@ -72,6 +72,9 @@ func (c *Crowd) add(ctx context.Context, which Case) {
 				<-time.After(pause)
 				t = d.post("/v1/points", account)
 			}
+			if t.outcome == unknown {
+				<-time.After(pause)
+			}
 			c.note(t)
 			c.end(visit{time.Since(begin)}, t)
 		}
