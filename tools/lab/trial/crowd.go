@@ -21,7 +21,7 @@ const (
 
 const (
 	tryTimeOut = 10 * time.Second
-	patience   = 15 * time.Second // of a user who is told to come again
+	patience   = 5 * time.Second // of a user who is told to come again
 	pause      = 20 * time.Millisecond
 )
 
