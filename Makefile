@@ -47,6 +47,11 @@ report: build services ## measure every target, in steps that can be interrupted
 load: build services ## the load tool: 1,000 coupons, 100,000 users in 10 s; more in bin/load --help
 	@$(with_stores) bin/load run
 
+.PHONY: lab
+lab: build services ## every known way to do it side by side, about half an hour; STRATEGY=for-update runs one
+	@$(with_stores) bin/lab run --bin bin $(if $(STRATEGY),--again $(STRATEGY))
+	@$(if $(STRATEGY),,bin/lab report)
+
 .PHONY: model
 model: ## every reachable state of the model of the protocol, in all its configurations
 	@SEONCHAK_MODEL=full go -C pkg test -count=1 -v -timeout 30m -run TestNoPromiseBreaks ./fence/model
@@ -84,6 +89,7 @@ build: ## the programs, into bin/
 	@for p in $(PROGRAMS); do go build -ldflags '$(LDFLAGS)' -o bin/$$p ./$$p; done
 	@go build -o bin/demo ./tools/demo
 	@go build -o bin/load ./tools/load
+	@go build -o bin/lab ./tools/lab
 
 .PHONY: run
 run: build services migrate ## api-server and consumer on the local stores, until Ctrl-C

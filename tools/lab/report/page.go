@@ -1,4 +1,225 @@
 package report
 
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seonchak/seonchak/tools/lab/strategy"
+	"github.com/seonchak/seonchak/tools/lab/trial"
+)
+
+// usual are the connections of all trials but the sweep's and the booking's.
+const usual = 64
+
 // Write writes lab.md, and its plots into the folder lab beside it.
-func Write(docs string, kept []Kept) error { _, _ = docs, kept; return nil }
+func Write(docs string, kept []Kept) error {
+	plots := filepath.Join(docs, "lab")
+	if err := os.MkdirAll(plots, 0o755); err != nil { //nolint:gosec // documentation is for everybody
+		return err
+	}
+	var all []trial.Result
+	for _, k := range kept {
+		all = append(all, k.Results...)
+	}
+	if err := draw(plots, all); err != nil {
+		return err
+	}
+	p := &page{all: all}
+	p.head(kept[0].About)
+	p.summary()
+	p.errors()
+	p.costs()
+	p.others()
+	p.paragraphs()
+	return os.WriteFile(filepath.Join(docs, "lab.md"), []byte(p.String()), 0o644) //nolint:gosec // as above
+}
+
+// page is lab.md as it grows.
+type page struct {
+	strings.Builder
+	all []trial.Result
+}
+
+func (p *page) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
+
+func (p *page) head(about About) {
+	p.say(`# The lab: the known ways to serve the first who come
+
+` + "`make lab`" + ` writes this page. Every strategy is one file in [tools/lab/strategy](../tools/lab/strategy), served by the same gin handler, on the
+same stores, to the same crowds; the pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs
+one.
+`)
+	p.say("Measured on %s: %s; %s; %s; revision %s. The crowd, the servers and the stores share these cores, so a figure says", about.Date,
+		about.Machine, about.Stores, about.Go, about.Revision)
+	p.say(`how the strategies stand to each other and nothing about a larger machine.
+
+| workload | the crowd |
+|---|---|
+| drop | 20,000 users come once each for 1,000 places, 64 at a time; whoever comes after the time of the trial is over is not let in |
+| double-click | 4,000 users click 5 times at once for 1,000 places |
+| contention | 1,280 times 10 points are added to one account, 64 at a time |
+| booking | 100 users want one seat; the first three who get it give it back |
+
+Each with one server and with two, without and with a crash: a server of a strategy is killed (SIGKILL) halfway between two writes that
+belong together, and started again; the api-server of the pipeline at any moment in the middle of the grants. A user who gets no
+answer, or is told to come again, does so for 5 s.
+
+| column | counts |
+|---|---|
+| over | places beyond the limit |
+| twice | places or rewards of a user beyond the first |
+| lost | users who were told yes, or to wait, and have nothing; of points, updates that are gone |
+| burned | places that nobody has or was promised, although users were told that all are gone |
+| wrong | answers that the record or another answer contradicts |
+| miscounted | how far the strategy's own count is from its rows |
+| unordered | users who were served although somebody had been sent away, or was served later, before they came |
+| unanswered | users who still had no answer after 5 s |
+
+What a load shows depends on luck. That every verdict is reached is shown without: ` + "`tools/lab/trial/verdict_test.go`" + ` holds two
+requests between the read and the write, and kills a server halfway.
+`)
+}
+
+// exact reports whether nothing was wrong in any trial of a strategy.
+func (p *page) exact(name string) bool {
+	return !slices.ContainsFunc(p.all, func(r trial.Result) bool { return r.Strategy == name && !r.Verdict.Right() })
+}
+
+func (p *page) find(name, workload string, servers int, crash bool) (trial.Result, bool) {
+	for _, r := range p.all {
+		if r.Strategy == name && r.Workload == workload && r.Servers == servers && r.Crash == crash && (workload == trial.Booking || r.Connections == usual) {
+			return r, true
+		}
+	}
+	return trial.Result{}, false
+}
+
+// summary says who was exact, and how fast these are.
+func (p *page) summary() {
+	type speed struct {
+		name            string
+		answers, grants float64
+	}
+	var speeds []speed
+	for _, name := range Names() {
+		if r, ok := p.find(name, trial.Drop, 1, false); ok && p.exact(name) {
+			speeds = append(speeds, speed{name, r.PerSecond, r.GrantsRate})
+		}
+	}
+	p.say("## What came of it\n\nNothing was wrong in any trial of these; the figures are of the drop at one server:\n")
+	p.say("| exact | answers/s | grants/s |\n|---|---:|---:|")
+	slices.SortFunc(speeds, func(a, b speed) int { return int(b.answers - a.answers) })
+	for _, s := range speeds {
+		p.say("| %s | %.0f | %.0f |", s.name, s.answers, s.grants)
+	}
+	p.say("")
+	place := func(by func(speed) float64) int {
+		at := slices.IndexFunc(speeds, func(s speed) bool { return s.name == trial.Pipeline })
+		if at < 0 {
+			return 0
+		}
+		ahead := 0
+		for _, s := range speeds {
+			if by(s) > by(speeds[at]) {
+				ahead++
+			}
+		}
+		return ahead + 1
+	}
+	answers, grants := place(func(s speed) float64 { return s.answers }), place(func(s speed) float64 { return s.grants })
+	if answers == 0 {
+		p.say("**The pipeline is not among them.**\n")
+		return
+	}
+	p.say("The pipeline is number %d of %d by answers and number %d by grants. It is not the only exact one: a database that does all of it in one", answers,
+		len(speeds), grants)
+	p.say("transaction is exact too, as long as it can carry the crowd.\n")
+	p.say("![throughput of the exact](lab/throughput-exact.svg)\n\n![throughput of the others](lab/throughput-others.svg)\n")
+}
+
+// errors shows what was wrong in drop and double-click together.
+func (p *page) errors() {
+	p.say("## What each gets wrong\n\nDrop and double-click together. A dash: no server died, the strategy was too slow to come to it.\n")
+	p.say("| strategy | 1 server | 2 servers | crash, 1 server | crash, 2 servers |\n|---|---|---|---|---|")
+	for _, name := range Names() {
+		p.say("| %s | %s | %s | %s | %s |", name, p.both(name, 1, false), p.both(name, 2, false), p.both(name, 1, true), p.both(name, 2, true))
+	}
+	p.say("\n![errors by kind](lab/errors.svg)\n")
+}
+
+func (p *page) both(name string, servers int, crash bool) string {
+	var sum trial.Verdict
+	held := false
+	for _, workload := range []string{trial.Drop, trial.DoubleClick} {
+		if r, ok := p.find(name, workload, servers, crash); ok && r.Crashed == crash {
+			held, sum = true, sum.Plus(r.Verdict)
+		}
+	}
+	if !held {
+		return "–"
+	}
+	return Errors(sum)
+}
+
+// costs shows the drop at one server.
+func (p *page) costs() {
+	p.say(`## What each costs
+
+The drop at one server. Statements are all that the database server carried out, for those who were refused too. "Unrelated" is the
+latency of another table's query on the same database meanwhile, asked every 5 ms.
+`)
+	p.say("| strategy | answers/s | grants/s | p50 ms | p99 ms | retries/grant | deadlocks | lock time-outs | unordered | unanswered | statements/grant | unrelated p50 ms | p99 ms | Redis bytes/grant |")
+	p.say("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	for _, name := range Names() {
+		r, ok := p.find(name, trial.Drop, 1, false)
+		if !ok {
+			continue
+		}
+		grants := float64(max(1, r.Granted))
+		p.say("| %s | %.0f | %.0f | %.1f | %.1f | %.1f | %d | %d | %d | %d | %.1f | %.1f | %.1f | %.0f |", name, r.PerSecond, r.GrantsRate, r.P50, r.P99,
+			float64(r.Retries)/grants, r.Deadlocks, r.TimeOuts, r.Verdict.Unordered, r.Verdict.Unanswered, r.Statements, r.OtherP50, r.OtherP99,
+			float64(r.Memory)/grants)
+	}
+	p.say("")
+}
+
+// others shows the two workloads that not every strategy is for.
+func (p *page) others() {
+	for _, workload := range []string{trial.Contention, trial.Booking} {
+		p.say("## %s%s\n", strings.ToUpper(workload[:1]), workload[1:])
+		p.say("| strategy | 1 server | 2 servers | crash, 1 server | crash, 2 servers | answers/s | p99 ms | retries |\n|---|---|---|---|---|---:|---:|---:|")
+		for _, name := range Names() {
+			r, ok := p.find(name, workload, 1, false)
+			if !ok {
+				continue
+			}
+			p.say("| %s | %s | %s | %s | %s | %.0f | %.1f | %d |", name, p.one(name, workload, 1, false), p.one(name, workload, 2, false),
+				p.one(name, workload, 1, true), p.one(name, workload, 2, true), r.PerSecond, r.P99, r.Retries)
+		}
+		p.say("")
+	}
+}
+
+func (p *page) one(name, workload string, servers int, crash bool) string {
+	r, ok := p.find(name, workload, servers, crash)
+	if !ok || r.Crashed != crash {
+		return "–"
+	}
+	return Errors(r.Verdict)
+}
+
+func (p *page) paragraphs() {
+	p.say("## When each is the right choice\n")
+	for _, s := range strategy.All {
+		p.say("**%s.** %s %s\n", s.Name, s.What, s.When)
+	}
+	p.say("**pipeline.** One script in Redis decides for all who wait, Kafka makes the promise durable, a consumer makes the rows in batches; a")
+	p.say("record of what is under way, epochs and a last wall in MySQL hold the promises when any of them dies. When a crowd comes that the")
+	p.say("database should not meet. It needs three stores and people who can run them: who has one database and a small crowd takes")
+	p.say("atomic-update.\n")
+	p.say("**pipeline-paced.** The same with a consumer that makes at most 500 rows a second (`ISSUE_RATE`): the answers stay as fast, the rows come")
+	p.say("later. When something else lives on that database.")
+}

@@ -52,7 +52,9 @@ func standing(ctx context.Context, db queryer, user string) (Outcome, error) {
 	return SoldOut, err
 }
 
-func (s *atomicUpdate) Cancel(ctx context.Context, user string) error { return s.cancelInOne(ctx, user) }
+func (s *atomicUpdate) Cancel(ctx context.Context, user string) error {
+	return s.cancelInOne(ctx, user)
+}
 
 func (s *atomicUpdate) Add(ctx context.Context, user string, points int) error {
 	s.AfterRead()

@@ -38,7 +38,7 @@ func (s *optimistic) Grant(ctx context.Context, user string) (Outcome, error) {
 		if !errors.Is(err, errMoved) {
 			return outcome, err
 		}
-		s.Retries.Add(1)
+		s.again(longestPause)
 	}
 	return "", ErrBusy
 }
@@ -72,7 +72,7 @@ func (s *optimistic) Add(ctx context.Context, user string, points int) error {
 		if err != nil || same {
 			return err
 		}
-		s.Retries.Add(1)
+		s.again(longestPause)
 	}
 	return ErrBusy
 }

@@ -19,7 +19,7 @@ lease comes back without the lock and does not know it.`,
 
 const (
 	longestWait = 2 * time.Second
-	lockPoll    = 2 * time.Millisecond
+	longestPoll = 20 * time.Millisecond
 )
 
 // unlock gives a lock back only to the one that has it: after a lapse it is another's.
@@ -34,7 +34,7 @@ type redisLock struct{ naive }
 // locked runs work while it has the lock, or believes so.
 func (w *World) locked(ctx context.Context, work func() (Outcome, error)) (Outcome, error) {
 	token, key := rand.Text(), w.key("lock")
-	for deadline := time.Now().Add(longestWait); ; w.Retries.Add(1) {
+	for deadline := time.Now().Add(longestWait); ; w.again(longestPoll) {
 		taken, err := w.Redis.SetNX(ctx, key, token, w.Lease).Result()
 		if err != nil {
 			return "", err
@@ -45,7 +45,6 @@ func (w *World) locked(ctx context.Context, work func() (Outcome, error)) (Outco
 		if time.Now().After(deadline) {
 			return "", ErrBusy
 		}
-		<-time.After(lockPoll)
 	}
 	defer unlock.Run(context.WithoutCancel(ctx), w.Redis, []string{key}, token) // if it fails the lease ends it
 	return work()

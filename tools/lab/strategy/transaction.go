@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
 
 const (
-	tries = 10 // of a transaction that the database would not let through
+	tries        = 10                    // of a transaction that the database would not let through
+	longestPause = 10 * time.Millisecond // between two tries
 
 	errDuplicate   = 1062
 	errLockTimeOut = 1205
@@ -41,9 +44,15 @@ func (w *World) transact(ctx context.Context, level sql.IsolationLevel, work fun
 			}
 			return outcome, err
 		}
-		w.Retries.Add(1)
+		w.again(longestPause)
 	}
 	return "", ErrBusy
+}
+
+// again counts a retry and waits for a moment, another one for each, so that those who have met do not meet again.
+func (w *World) again(longest time.Duration) {
+	w.Retries.Add(1)
+	<-time.After(rand.N(longest))
 }
 
 func once(ctx context.Context, db *sql.DB, level sql.IsolationLevel, work func(tx *sql.Tx) (Outcome, error)) (Outcome, error) {

@@ -85,7 +85,9 @@ func (d *door) close() {
 	}
 }
 
-func (d *door) apply(user string) try { return d.post("/v1/campaigns/"+d.crowd.campaign+"/apply", user) }
+func (d *door) apply(user string) try {
+	return d.post("/v1/campaigns/"+d.crowd.campaign+"/apply", user)
+}
 
 func (d *door) cancel(user string) try {
 	return d.post("/v1/campaigns/"+d.crowd.campaign+"/claims/1/cancel", user)

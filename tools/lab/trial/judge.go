@@ -26,6 +26,14 @@ func (v Verdict) Right() bool {
 	return v.Over == 0 && v.Twice == 0 && v.Lost == 0 && v.Burned == 0 && v.Wrong == 0 && v.Miscounted == 0
 }
 
+// Plus adds two verdicts up.
+func (v Verdict) Plus(other Verdict) Verdict {
+	return Verdict{
+		v.Over + other.Over, v.Twice + other.Twice, v.Lost + other.Lost, v.Burned + other.Burned, v.Wrong + other.Wrong,
+		v.Miscounted + other.Miscounted, v.Unordered + other.Unordered, v.Unanswered + other.Unanswered,
+	}
+}
+
 // history is what one user was told.
 type history struct {
 	user     string

@@ -3,7 +3,6 @@ package trial
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +28,7 @@ type product struct {
 	*stage.Stage
 	id     string
 	listen []string
+	died   bool
 }
 
 func startProduct(ctx context.Context, stores procs.Stores, bin, logs string, which Case) (*product, error) {
@@ -92,8 +92,11 @@ func (p *product) crash(ctx context.Context) error {
 	if err := p.Server.Kill(); err != nil {
 		return err
 	}
+	p.died = true
 	return p.Server.Restart(ctx)
 }
+
+func (p *product) crashed(context.Context) (bool, error) { return p.died, nil }
 
 func (p *product) addresses() []string { return p.listen }
 
@@ -116,4 +119,4 @@ func (p *product) record(ctx context.Context) (r Record, err error) {
 
 func (p *product) stats() serve.Stats { return serve.Stats{} }
 
-func (p *product) close() error { return errors.Join(p.Stage.Close()) }
+func (p *product) close() error { return p.Close() }

@@ -29,6 +29,7 @@ func TestThePipelineIsRight(t *testing.T) {
 			require.True(t, result.Verdict.Right(), "%+v", result.Verdict)
 			require.Equal(t, which.Applies, result.Answered)
 			require.Zero(t, result.Verdict.Unanswered)
+			require.Equal(t, which.Crash, result.Crashed)
 		})
 	}
 }

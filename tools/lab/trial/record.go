@@ -13,10 +13,10 @@ import (
 
 // Record is what the stores hold at rest.
 type Record struct {
-	Rows    []string       // the users with a place, in the order of their rows
-	Counted int            // places as the strategy counts them itself; 0: it does not
+	Rows    []string        // the users with a place, in the order of their rows
+	Counted int             // places as the strategy counts them itself; 0: it does not
 	Decided map[string]bool // of a queue: whose turn came
-	Rewards map[string]int // by user, where the reward is a call
+	Rewards map[string]int  // by user, where the reward is a call
 	Points  int
 	Grade   int
 }

@@ -21,6 +21,7 @@ type target interface {
 	campaign() string                             // its id, and a part of the names of its keys in Redis
 	rest(ctx context.Context, promised int) error // returns when nothing is under way any more
 	record(ctx context.Context) (Record, error)
+	crashed(ctx context.Context) (bool, error) // a server has died
 	stats() serve.Stats
 	close() error
 }
@@ -92,6 +93,11 @@ func (s *servers) campaign() string { return s.Name }
 func (s *servers) rest(ctx context.Context, _ int) error { return s.Rest(ctx) }
 
 func (s *servers) record(ctx context.Context) (Record, error) { return s.Record(ctx) }
+
+func (s *servers) crashed(ctx context.Context) (bool, error) {
+	died, err := s.Redis.Exists(ctx, s.Name+":crashed").Result()
+	return died == 1, err
+}
 
 // stats adds up what the servers count. What a killed one had counted is lost.
 func (s *servers) stats() (sum serve.Stats) {

@@ -17,6 +17,7 @@ import (
 type Result struct {
 	Case
 	Verdict    Verdict `json:"verdict"`
+	Crashed    bool    `json:"crashed"`  // a server died; a slow strategy may not come to it
 	Answered   int     `json:"answered"` // applies that had an answer in the end
 	Granted    int     `json:"granted"`
 	Seconds    float64 `json:"seconds"`
@@ -120,10 +121,12 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 	}
 	c := &Crowd{servers: t.addresses(), campaign: t.campaign()}
 	begin := time.Now()
-	crashed := c.crashes(ctx, which, t)
+	here, gone := context.WithCancel(ctx)
+	crash := c.crash(here, which, t)
 	c.comeFor(ctx, options, which)
 	took := time.Since(begin)
-	if err := errors.Join(ctx.Err(), <-crashed); err != nil {
+	gone()
+	if err := errors.Join(ctx.Err(), <-crash); err != nil {
 		return Result{}, err
 	}
 	if err := t.rest(ctx, c.promised()); err != nil {
@@ -140,6 +143,9 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 		return Result{}, err
 	}
 	result := c.result(which, took, r)
+	if result.Crashed, err = t.crashed(ctx); err != nil {
+		return Result{}, err
+	}
 	stats := t.stats()
 	result.Retries, result.Deadlocks, result.TimeOuts = stats.Retries, stats.Deadlocks, stats.TimeOuts
 	result.Statements = float64(after-before-asked) / float64(max(1, result.Granted))
@@ -157,8 +163,9 @@ func (c *Crowd) comeFor(ctx context.Context, options Options, which Case) {
 	c.attend(ctx, which)
 }
 
-// crashes kills the product in the middle. The servers of a strategy die by themselves, where it hurts most.
-func (c *Crowd) crashes(ctx context.Context, which Case, t target) <-chan error {
+// crash kills the product in the middle, unless the crowd is gone before. The servers of a strategy die by themselves, where
+// it hurts most.
+func (c *Crowd) crash(ctx context.Context, which Case, t target) <-chan error {
 	ended := make(chan error, 1)
 	p, ok := t.(*product)
 	if !which.Crash || !ok {
@@ -166,10 +173,15 @@ func (c *Crowd) crashes(ctx context.Context, which Case, t target) <-chan error 
 		return ended
 	}
 	go func() {
-		for c.granted.Load() < int64(which.crashAt()) && ctx.Err() == nil {
-			<-time.After(time.Millisecond)
+		for c.granted.Load() < int64(which.crashAt()) {
+			select {
+			case <-ctx.Done():
+				ended <- nil
+				return
+			case <-time.After(time.Millisecond):
+			}
 		}
-		ended <- p.crash(ctx)
+		ended <- p.crash(context.WithoutCancel(ctx))
 	}()
 	return ended
 }

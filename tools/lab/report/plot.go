@@ -1,0 +1,116 @@
+package report
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/seonchak/seonchak/tools/lab/trial"
+)
+
+const (
+	width, height = 9 * vg.Inch, 5 * vg.Inch
+	lineWidth     = 1.5
+)
+
+// draw writes the plots into a folder.
+func draw(dir string, all []trial.Result) error {
+	p := &page{all: all}
+	var exact, others []string
+	for _, name := range Names() {
+		if p.exact(name) {
+			exact = append(exact, name)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return errors.Join(
+		drawThroughput(filepath.Join(dir, "throughput-exact.svg"), "Answers per second of the exact ones", all, exact),
+		drawThroughput(filepath.Join(dir, "throughput-others.svg"), "Answers per second of those that get something wrong", all, others),
+		drawErrors(filepath.Join(dir, "errors.svg"), all, others),
+	)
+}
+
+// drawThroughput draws the drop at one server against the connections.
+func drawThroughput(path, title string, all []trial.Result, names []string) error {
+	chart := plot.New()
+	chart.Title.Text, chart.X.Label.Text, chart.Y.Label.Text = title, "at once", "answers/s"
+	chart.X.Scale, chart.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks{{Value: 8, Label: "8"}, {Value: 64, Label: "64"}, {Value: 256, Label: "256"}}
+	chart.Y.Scale, chart.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	chart.X.Max = 3_000 // room for the names
+	chart.Legend.Top = true
+	chart.Add(plotter.NewGrid())
+	for i, name := range names {
+		points := throughput(all, name)
+		if len(points) == 0 {
+			continue
+		}
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return err
+		}
+		line.Color, line.Dashes, line.Width = plotutil.Color(i), plotutil.Dashes(i/len(plotutil.DefaultColors)), vg.Points(lineWidth)
+		dots.Color, dots.Shape = plotutil.Color(i), plotutil.Shape(i)
+		chart.Add(line, dots)
+		chart.Legend.Add(name, line, dots)
+	}
+	return chart.Save(width, height, path)
+}
+
+func throughput(all []trial.Result, name string) (points plotter.XYs) {
+	for _, r := range all {
+		if r.Strategy == name && r.Workload == trial.Drop && r.Servers == 1 && !r.Crash {
+			points = append(points, plotter.XY{X: float64(r.Connections), Y: max(1, r.PerSecond)})
+		}
+	}
+	slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+	return points
+}
+
+// drawErrors draws the errors of all trials, each kind with a bar of its own; a decade takes the same room.
+func drawErrors(path string, all []trial.Result, names []string) error {
+	chart := plot.New()
+	chart.Title.Text, chart.Y.Label.Text = "Errors by kind, all trials together", "cases"
+	chart.Y.Tick.Marker = plot.ConstantTicks{
+		{Value: 0, Label: "0"},
+		{Value: decades(1), Label: "1"},
+		{Value: decades(10), Label: "10"},
+		{Value: decades(100), Label: "100"},
+		{Value: decades(1_000), Label: "1,000"},
+		{Value: decades(10_000), Label: "10,000"},
+		{Value: decades(100_000), Label: "100,000"},
+	}
+	chart.Legend.Top = true
+	chart.NominalX(names...)
+	chart.X.Tick.Label.Rotation, chart.X.Tick.Label.XAlign, chart.X.Tick.Label.YAlign = math.Pi/6, -1, -0.5
+	bar := vg.Points(5)
+	for i, kind := range kinds {
+		values := make(plotter.Values, len(names))
+		for at, name := range names {
+			n := 0
+			for _, r := range all {
+				if r.Strategy == name {
+					n += kind.of(r.Verdict)
+				}
+			}
+			values[at] = decades(n)
+		}
+		bars, err := plotter.NewBarChart(values, bar)
+		if err != nil {
+			return err
+		}
+		bars.Color, bars.LineStyle.Width, bars.Offset = plotutil.Color(i), 0, bar*vg.Length(2*i-len(kinds)+1)/2
+		chart.Add(bars)
+		chart.Legend.Add(kind.name, bars)
+	}
+	return chart.Save(width, height, path)
+}
+
+func decades(n int) float64 { return math.Log10(1 + float64(n)) }
