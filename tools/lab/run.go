@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +45,7 @@ func runCommand() *cobra.Command {
 	flags.StringVar(&f.workload, "workload", "", fmt.Sprintf("only this of %q", trial.Workloads))
 	flags.IntVar(&f.users, "users", 20_000, "how many come to a drop")
 	flags.IntVar(&f.limit, "limit", 1_000, "places of a drop")
-	flags.DurationVar(&f.longest, "longest", 6*time.Second, "users come to a trial for so long at most")
+	flags.DurationVar(&f.longest, "longest", 3*time.Second, "users come to a trial for so long at most")
 	flags.BoolVar(&f.again, "again", false, "hold trials again that have a result")
 	return command
 }
@@ -97,7 +96,8 @@ func (f *runFlags) hold(c *cobra.Command, stores procs.Stores, name string) (kep
 			return report.Kept{}, err
 		}
 	}
-	if kept.About, err = report.NewAbout(c.Context(), stores); err != nil {
+	about, err := report.NewAbout(c.Context(), stores)
+	if err != nil {
 		return report.Kept{}, err
 	}
 	for _, which := range f.cases(name) {
@@ -113,7 +113,7 @@ func (f *runFlags) hold(c *cobra.Command, stores procs.Stores, name string) (kep
 		if err != nil {
 			return report.Kept{}, fmt.Errorf("%s: %w", describe(which), err)
 		}
-		kept.Results = append(kept.Results, result)
+		kept.About, kept.Results = about, append(kept.Results, result)
 		if err := save(path, kept); err != nil {
 			return report.Kept{}, err
 		}
@@ -194,14 +194,14 @@ func reportCommand() *cobra.Command {
 	var results, docs string
 	command := &cobra.Command{
 		Use: "report", Short: "write lab.md and its plots from the results", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return write(c.Context(), results, docs) },
+		RunE: func(c *cobra.Command, _ []string) error { return write(results, docs) },
 	}
 	command.Flags().StringVar(&results, "results", "bin/lab-results", "`folder` of the results")
 	command.Flags().StringVar(&docs, "docs", "docs", "`folder` for lab.md and lab/*.svg")
 	return command
 }
 
-func write(_ context.Context, results, docs string) error {
+func write(results, docs string) error {
 	var kept []report.Kept
 	for _, name := range report.Names() {
 		one, err := report.Load(filepath.Join(results, name+".json"))

@@ -36,6 +36,7 @@ type About struct {
 	Stores   string `json:"stores"`
 	Go       string `json:"go"`
 	Revision string `json:"revision"`
+	Command  string `json:"command"`
 }
 
 // Kept are the results of one strategy.
@@ -60,7 +61,7 @@ func Load(path string) (kept Kept, err error) {
 func NewAbout(ctx context.Context, stores procs.Stores) (About, error) {
 	about := About{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor()),
-		Go: runtime.Version(),
+		Go: runtime.Version(), Command: strings.Join(append([]string{"lab"}, os.Args[1:]...), " "),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
