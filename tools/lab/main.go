@@ -19,7 +19,7 @@ func main() {
 	root := &cobra.Command{
 		Use: "lab", Short: "strategies for first come, first served, side by side", SilenceUsage: true,
 	}
-	root.AddCommand(runCommand(), reportCommand(), serve.Command())
+	root.AddCommand(runCommand(), reportCommand(), upCommand(), serve.Command())
 	if root.ExecuteContext(ctx) != nil {
 		os.Exit(1)
 	}

@@ -194,7 +194,7 @@ func reportCommand() *cobra.Command {
 	var results, docs string
 	command := &cobra.Command{
 		Use: "report", Short: "write lab.md and its plots from the results", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return write(results, docs) },
+		RunE: func(*cobra.Command, []string) error { return write(results, docs) },
 	}
 	command.Flags().StringVar(&results, "results", "bin/lab-results", "`folder` of the results")
 	command.Flags().StringVar(&docs, "docs", "docs", "`folder` for lab.md and lab/*.svg")

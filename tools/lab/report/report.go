@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -31,12 +30,11 @@ func Names() (names []string) {
 
 // About says where and when results were measured.
 type About struct {
-	Date     string `json:"date"`
-	Machine  string `json:"machine"`
-	Stores   string `json:"stores"`
-	Go       string `json:"go"`
-	Revision string `json:"revision"`
-	Command  string `json:"command"`
+	Date    string `json:"date"`
+	Machine string `json:"machine"`
+	Stores  string `json:"stores"`
+	Go      string `json:"go"`
+	Command string `json:"command"`
 }
 
 // Kept are the results of one strategy.
@@ -62,13 +60,6 @@ func NewAbout(ctx context.Context, stores procs.Stores) (About, error) {
 	about := About{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor()),
 		Go: runtime.Version(), Command: strings.Join(append([]string{"lab"}, os.Args[1:]...), " "),
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				about.Revision = s.Value[:min(7, len(s.Value))]
-			}
-		}
 	}
 	db, err := sql.Open("mysql", stores.MySQL)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/seonchak/seonchak/tools/lab/serve"
+	"github.com/seonchak/seonchak/tools/lab/strategy"
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
@@ -67,6 +68,25 @@ func startServers(ctx context.Context, g *Ground, count, crashAt int, logs strin
 		s.watched.Go(func() { s.watch(context.WithoutCancel(ctx), p) })
 	}
 	return s, nil
+}
+
+// Up serves a strategy at the address it returns until down is called. The log of the server goes to a temporary folder,
+// which down removes.
+func Up(ctx context.Context, stores procs.Stores, spec strategy.Spec, limit int) (address string, down func() error, err error) {
+	g, err := NewGround(ctx, stores, spec, limit)
+	if err != nil {
+		return "", nil, err
+	}
+	logs, err := os.MkdirTemp("", "seonchak-lab-")
+	if err != nil {
+		return "", nil, errors.Join(err, g.Close())
+	}
+	s, err := startServers(ctx, g, 1, 0, logs)
+	down = func() error { return errors.Join(s.close(), os.RemoveAll(logs)) }
+	if err != nil {
+		return "", nil, errors.Join(err, down())
+	}
+	return s.listen[0], down, nil
 }
 
 // watch starts a server again that has died.

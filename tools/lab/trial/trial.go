@@ -38,9 +38,12 @@ type Result struct {
 type Options struct {
 	Stores  procs.Stores
 	Bin     string        // folder of the product
-	Longest time.Duration // that users come for; who comes later is not let in
+	Longest time.Duration // that users come for, but to a booking; who comes later is not let in
 	Watch   func(done func() int64) (stop func())
 }
+
+// longestBooking bounds a booking, which ends when the last seeker has the seat: places of the product return within seconds.
+const longestBooking = 20 * time.Second
 
 // Run holds a trial.
 func Run(ctx context.Context, options Options, which Case) (result Result, err error) {
@@ -106,56 +109,70 @@ func (g *Ground) OpenAccount(ctx context.Context) error {
 }
 
 func hold(ctx context.Context, options Options, which Case, t target, dsn string) (Result, error) {
-	redis, err := serve.Dial(options.Stores.Redis)
-	if err != nil {
-		return Result{}, err
-	}
-	defer func() { _ = redis.Close() }()
-	other, err := startProbe(ctx, dsn)
-	if err != nil {
-		return Result{}, err
-	}
-	before, err := statements(ctx, other.db)
-	if err != nil {
-		return Result{}, err
-	}
 	c := &Crowd{servers: t.addresses(), campaign: t.campaign()}
-	begin := time.Now()
-	here, gone := context.WithCancel(ctx)
-	crash := c.crash(here, which, t)
-	c.comeFor(ctx, options, which)
-	took := time.Since(begin)
-	gone()
-	if err := errors.Join(ctx.Err(), <-crash); err != nil {
-		return Result{}, err
-	}
-	if err := t.rest(ctx, c.promised()); err != nil {
-		return Result{}, err
-	}
-	after, err := statements(ctx, other.db)
+	cost, err := c.expense(ctx, options, which, t, dsn)
 	if err != nil {
 		return Result{}, err
 	}
-	asked := other.asked.Load()
-	latency := other.stop()
 	r, err := t.record(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	result := c.result(which, took, r)
+	result := c.result(which, cost.took, r)
+	result.Statements = float64(cost.statements) / float64(max(1, result.Granted))
+	result.OtherP50, result.OtherP99 = percentile(cost.other, 50), percentile(cost.other, 99)
+	stats := t.stats()
+	result.Retries, result.Deadlocks, result.TimeOuts = stats.Retries, stats.Deadlocks, stats.TimeOuts
 	if result.Crashed, err = t.crashed(ctx); err != nil {
 		return Result{}, err
 	}
-	stats := t.stats()
-	result.Retries, result.Deadlocks, result.TimeOuts = stats.Retries, stats.Deadlocks, stats.TimeOuts
-	result.Statements = float64(after-before-asked) / float64(max(1, result.Granted))
-	result.OtherP50, result.OtherP99 = percentile(latency, 50), percentile(latency, 99)
-	result.Memory, err = memory(ctx, redis, t.campaign())
+	client, err := serve.Dial(options.Stores.Redis)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = client.Close() }()
+	result.Memory, err = memory(ctx, client, t.campaign())
 	return result, err
 }
 
+// cost is what a crowd took of the machine.
+type cost struct {
+	took       time.Duration
+	statements int64
+	other      []time.Duration // latencies of an unrelated query meanwhile
+}
+
+// expense lets the crowd come, waits until nothing is under way any more, and returns what that took.
+func (c *Crowd) expense(ctx context.Context, options Options, which Case, t target, dsn string) (spent cost, err error) {
+	other, err := startProbe(ctx, dsn)
+	if err != nil {
+		return cost{}, err
+	}
+	defer func() { spent.other = other.stop() }()
+	before, err := statements(ctx, other.db)
+	if err != nil {
+		return cost{}, err
+	}
+	begin := time.Now()
+	here, gone := context.WithCancel(ctx)
+	crash := c.crash(here, which, t)
+	c.comeFor(ctx, options, which)
+	spent.took = time.Since(begin)
+	gone()
+	if err := errors.Join(ctx.Err(), <-crash, t.rest(ctx, c.promised())); err != nil {
+		return cost{}, err
+	}
+	after, err := statements(ctx, other.db)
+	spent.statements = after - before - other.asked.Load()
+	return spent, err
+}
+
 func (c *Crowd) comeFor(ctx context.Context, options Options, which Case) {
-	ctx, cancel := context.WithTimeout(ctx, options.Longest)
+	longest := options.Longest
+	if which.Workload == Booking {
+		longest = longestBooking
+	}
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	if options.Watch != nil {
 		defer options.Watch(c.done.Load)()
