@@ -48,7 +48,7 @@ load: build services ## the load tool: 1,000 coupons, 100,000 users in 10 s; mor
 	@$(with_stores) bin/load run
 
 .PHONY: lab
-lab: build services ## every known way to do it side by side, about half an hour; STRATEGY=for-update runs one
+lab: build services ## every known way to do it side by side, a quarter of an hour; STRATEGY=for-update runs one
 	@$(with_stores) bin/lab run --bin bin $(if $(STRATEGY),--again $(STRATEGY))
 	@$(if $(STRATEGY),,bin/lab report)
 

@@ -52,7 +52,7 @@ func (p *page) head(about About) {
 same stores, to the same crowds; the pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs
 one.
 `)
-	p.say("Measured on %s: %s; %s; %s; "+"`%s`"+" and so on, a strategy at a time. The", about.Date,
+	p.say("Measured on %s: %s; %s; %s; "+"`%s`"+". The", about.Date,
 		about.Machine, about.Stores, about.Go, about.Command)
 	p.say(`crowd, the servers and the stores share these cores, so a figure says how the strategies stand to each other and nothing about a larger machine.
 

@@ -44,7 +44,7 @@ func drawThroughput(path, title string, all []trial.Result, names []string) erro
 	chart.Title.Text, chart.X.Label.Text, chart.Y.Label.Text = title, "at once", "answers/s"
 	chart.X.Scale, chart.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks{{Value: 8, Label: "8"}, {Value: 64, Label: "64"}, {Value: 256, Label: "256"}}
 	chart.Y.Scale, chart.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	chart.X.Max = 3_000                   // room for the names
+	chart.X.Min, chart.X.Max = 8, 3_000   // room for the names
 	chart.Y.Min, chart.Y.Max = 10, 10_000 // at least
 	chart.Legend.Top = true
 	chart.Add(plotter.NewGrid())

@@ -2,8 +2,6 @@
 package report
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,11 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seonchak/seonchak/tools/lab/strategy"
 	"github.com/seonchak/seonchak/tools/lab/trial"
-	"github.com/seonchak/seonchak/tools/procs"
 )
 
 // Names are the strategies in the order of the table, the product last.
@@ -55,33 +50,15 @@ func Load(path string) (kept Kept, err error) {
 	return kept, nil
 }
 
-// NewAbout asks the machine and the stores what they are.
-func NewAbout(ctx context.Context, stores procs.Stores) (About, error) {
-	about := About{
+// NewAbout describes this machine; stores is what `services.sh env` says of them, command how the results are had again.
+func NewAbout(stores, command string) About {
+	if stores == "" {
+		stores = "stores that were there already"
+	}
+	return About{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor()),
-		Go: runtime.Version(), Command: strings.Join(append([]string{"lab"}, os.Args[1:]...), " "),
+		Stores: stores, Go: runtime.Version(), Command: command,
 	}
-	db, err := sql.Open("mysql", stores.MySQL)
-	if err != nil {
-		return About{}, err
-	}
-	defer func() { _ = db.Close() }()
-	var database string
-	if err := db.QueryRowContext(ctx, `SELECT CONCAT(VERSION(), ' (', @@version_comment, ')')`).Scan(&database); err != nil {
-		return About{}, err
-	}
-	options, err := redis.ParseURL(stores.Redis)
-	if err != nil {
-		return About{}, err
-	}
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
-	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return About{}, err
-	}
-	about.Stores = database + ", Redis " + field(info, "redis_version:")
-	return about, nil
 }
 
 func processor() string {

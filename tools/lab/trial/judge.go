@@ -217,7 +217,7 @@ func judgeSeat(tries []try, r Record) (v Verdict) {
 	var all []*stay
 	for _, s := range stays {
 		if s.to.IsZero() {
-			s.to = tries[len(tries)-1].received
+			s.to = tries[len(tries)-1].received.Add(time.Hour) // kept
 		}
 		all = append(all, s)
 	}

@@ -263,26 +263,36 @@ func TestAMutexIsRightInOneProcess(t *testing.T) {
 	require.Zero(t, g.verdict(t, c))
 }
 
-// TestAGuardThatLapses clicks again after the TTL while the first click is still at it.
-func TestAGuardThatLapses(t *testing.T) {
+// TestAGuardThatIsGone clicks again while the first click is still at it: after the TTL, or when Redis has come back empty.
+func TestAGuardThatIsGone(t *testing.T) {
 	t.Parallel()
 	spec, _ := strategy.Find("redis-setnx")
-	g := ground(t, testStores(t), spec, 2)
-	c, _ := served(t, g, 1, meet(meeting))
-	var first sync.WaitGroup
-	first.Go(func() { c.atOnce("u-2") })
-	require.Eventually(t, func() bool { return g.guards(t) == 1 }, meeting, time.Millisecond)
-	require.Eventually(t, func() bool { return g.guards(t) == 0 }, meeting, time.Millisecond)
-	c.atOnce("u-2")
-	first.Wait()
-	require.Equal(t, Verdict{Twice: 1, Wrong: 1, Miscounted: 1}, g.verdict(t, c))
+	private := testenv.PrivateRedis(t)
+	stores := testStores(t)
+	stores.Redis = private.URL
+	g := ground(t, stores, spec, 4)
+	for i, lose := range []func(){func() {}, func() { private.Kill(); private.Start() }} {
+		c, worlds := served(t, g, 1, meet(meeting))
+		if i == 1 {
+			worlds[0].Lease = time.Minute
+		}
+		user := fmt.Sprint("u-", i)
+		var first sync.WaitGroup
+		first.Go(func() { c.atOnce(user) })
+		require.Eventually(t, func() bool { return g.guards(t, user) == 1 }, meeting, time.Millisecond)
+		lose()
+		require.Eventually(t, func() bool { return g.guards(t, user) == 0 }, meeting, time.Millisecond)
+		c.atOnce(user)
+		first.Wait()
+		require.Equal(t, i+1, g.verdict(t, c).Twice)
+	}
 }
 
-func (g *Ground) guards(t *testing.T) int {
+func (g *Ground) guards(t *testing.T, user string) int64 {
 	t.Helper()
-	found, err := keys(t.Context(), g.Redis, g.Name+":event")
+	found, err := g.Redis.Exists(t.Context(), g.Name+":event:"+user).Result()
 	require.NoError(t, err)
-	return len(found)
+	return found
 }
 
 // TestAPartnerTimesOut has a user whose reward came and was not acknowledged, and one whose call never arrived.
