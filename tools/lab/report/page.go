@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/lab/strategy"
 	"github.com/seonchak/seonchak/tools/lab/trial"
 )
@@ -52,14 +53,12 @@ func (p *page) head(about About) {
 same stores, to the same crowds; the pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs
 one.
 `)
-	p.say("Measured on %s: %s; %s; %s; "+"`%s`"+". The", about.Date,
-		about.Machine, about.Stores, about.Go, about.Command)
-	p.say(`crowd, the servers and the stores share these cores, so a figure says how the strategies stand to each other and nothing about a larger machine.
-
-| workload | the crowd |
-|---|---|
-| drop | 20,000 users come once each for 1,000 places, 64 at a time; whoever comes after the time of the trial is over is not let in |
-| double-click | 4,000 users click 5 times at once for 1,000 places |
+	p.say("Measured on %s: %s; %s; %s; `%s`.", about.Date, about.Machine, about.Stores, about.Go, about.Command)
+	p.say("The crowd, the servers and the stores share these cores, so a figure says how the strategies stand to each other and nothing about a")
+	p.say("larger machine.\n\n| workload | the crowd |\n|---|---|")
+	p.say("| drop | %s users come once each for %s places, 64 at a time; whoever comes after the time of the trial is over is not let in |",
+		number(p.all[0].Applies), number(p.all[0].Limit))
+	p.say(`| double-click | a fifth of the users click 5 times at once each, for as many places |
 | contention | 1,280 times 10 points are added to one account, 64 at a time |
 | booking | 100 users want one seat; the first three who get it give it back |
 
@@ -82,6 +81,8 @@ What a load shows depends on luck. That every verdict is reached is shown withou
 requests between the read and the write, and kills a server halfway.
 `)
 }
+
+func number(n int) string { return drop.Number(int64(n)) }
 
 // exact reports whether nothing was wrong in any trial of a strategy.
 func (p *page) exact(name string) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/seonchak/seonchak/tools/lab/trial"
 )
 
-func drop(name string, connections int, perSecond float64, v trial.Verdict) trial.Result {
+func dropped(name string, connections int, perSecond float64, v trial.Verdict) trial.Result {
 	return trial.Result{
 		Case:    trial.Case{Strategy: name, Workload: trial.Drop, Servers: 1, Connections: connections},
 		Verdict: v, PerSecond: perSecond, GrantsRate: perSecond / 2, Granted: 1,
@@ -33,18 +33,18 @@ func written(t *testing.T, results ...trial.Result) string {
 
 func TestThePageSaysWhereThePipelineStands(t *testing.T) {
 	t.Parallel()
-	naive, wrong := drop("naive", usual, 900, trial.Verdict{Over: 7, Miscounted: 2}), trial.Verdict{Lost: 1}
-	atomic := drop("atomic-update", usual, 500, trial.Verdict{})
-	first := written(t, naive, atomic, drop(trial.Pipeline, usual, 600, trial.Verdict{}))
+	naive, wrong := dropped("naive", usual, 900, trial.Verdict{Over: 7, Miscounted: 2}), trial.Verdict{Lost: 1}
+	atomic := dropped("atomic-update", usual, 500, trial.Verdict{})
+	first := written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, trial.Verdict{}))
 	require.Contains(t, first, "The pipeline is number 1 of 2 by answers")
 	require.Contains(t, first, "| naive | over 7, miscounted 2 | – | – | – |")
-	require.Contains(t, written(t, naive, atomic, drop(trial.Pipeline, usual, 400, trial.Verdict{})), "The pipeline is number 2 of 2 by answers")
-	require.Contains(t, written(t, naive, atomic, drop(trial.Pipeline, usual, 600, wrong)), "**The pipeline is not among them.**")
+	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 400, trial.Verdict{})), "The pipeline is number 2 of 2 by answers")
+	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, wrong)), "**The pipeline is not among them.**")
 }
 
 func TestATrialWithoutItsCrashIsADash(t *testing.T) {
 	t.Parallel()
-	naive, slow := drop("naive", usual, 900, trial.Verdict{Over: 7}), drop("optimistic", usual, 5, trial.Verdict{})
+	naive, slow := dropped("naive", usual, 900, trial.Verdict{Over: 7}), dropped("optimistic", usual, 5, trial.Verdict{})
 	slow.Crash = true
 	require.Contains(t, written(t, naive, slow), "| optimistic | – | – | – | – |")
 	slow.Crashed = true
@@ -54,7 +54,7 @@ func TestATrialWithoutItsCrashIsADash(t *testing.T) {
 func TestTheTerminalHasALineForEachTrial(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
-	Terminal(&text, []trial.Result{drop("naive", 64, 900, trial.Verdict{Twice: 3}), drop(trial.Pipeline, 64, 600, trial.Verdict{})})
+	Terminal(&text, []trial.Result{dropped("naive", 64, 900, trial.Verdict{Twice: 3}), dropped(trial.Pipeline, 64, 600, trial.Verdict{})})
 	require.Regexp(t, `naive +drop +1 +- +64 +twice 3 `, text.String())
 	require.Regexp(t, `pipeline +drop +1 +- +64 +0 `, text.String())
 }

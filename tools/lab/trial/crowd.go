@@ -34,9 +34,6 @@ type try struct {
 
 func (t try) holder() bool { return t.outcome == strategy.Granted || t.outcome == strategy.Replayed }
 
-// visit is all that a user did to have an answer once.
-type visit struct{ latency time.Duration }
-
 // Crowd is many users at the doors of a few servers.
 type Crowd struct {
 	servers  []string
@@ -47,7 +44,7 @@ type Crowd struct {
 
 	mu     sync.Mutex
 	tries  []try
-	visits []visit
+	visits []time.Duration // from the first try to the answer
 }
 
 // each runs work on so many connections at once and returns when all have ended.
@@ -133,7 +130,7 @@ func (d *door) insist(ask func() try) try {
 		t := ask()
 		d.crowd.note(t)
 		if t.outcome != busy && t.outcome != unknown || time.Since(begin) > patience {
-			d.crowd.end(visit{time.Since(begin)}, t)
+			d.crowd.end(time.Since(begin), t)
 			return t
 		}
 		d.turn++
@@ -147,10 +144,10 @@ func (c *Crowd) note(t try) {
 	c.tries = append(c.tries, t)
 }
 
-func (c *Crowd) end(v visit, t try) {
+func (c *Crowd) end(took time.Duration, t try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.visits = append(c.visits, v)
+	c.visits = append(c.visits, took)
 	c.done.Add(1)
 	if t.outcome == strategy.Granted {
 		c.granted.Add(1)

@@ -104,7 +104,7 @@ func (g *Ground) createTopic(ctx context.Context) error {
 	return response.Errors[g.Name]
 }
 
-// Keys returns the keys of the trial.
+// keys returns the keys of a trial.
 func keys(ctx context.Context, client *redis.Client, name string) (found []string, err error) {
 	scan := client.Scan(ctx, 0, "*"+name+"*", 1_000).Iterator()
 	for scan.Next(ctx) {
@@ -113,7 +113,7 @@ func keys(ctx context.Context, client *redis.Client, name string) (found []strin
 	return found, scan.Err()
 }
 
-// memory returns how many bytes the keys of the trial take in Redis.
+// memory returns how many bytes the keys of a trial take in Redis.
 func memory(ctx context.Context, client *redis.Client, name string) (bytes int64, err error) {
 	found, err := keys(ctx, client, name)
 	if err != nil {

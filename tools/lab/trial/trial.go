@@ -217,11 +217,7 @@ func (c *Crowd) promised() int {
 func (c *Crowd) result(which Case, took time.Duration, r Record) Result {
 	result := Result{Case: which, Answered: len(c.visits), Granted: int(c.granted.Load()), Seconds: took.Seconds()}
 	result.PerSecond = float64(len(c.visits)) / took.Seconds()
-	var latency []time.Duration
-	for _, v := range c.visits {
-		latency = append(latency, v.latency)
-	}
-	result.P50, result.P99 = percentile(latency, 50), percentile(latency, 99)
+	result.P50, result.P99 = percentile(c.visits, 50), percentile(c.visits, 99)
 	result.Verdict = c.verdict(which, r)
 	var first, last time.Time
 	for _, t := range c.tries {

@@ -76,7 +76,7 @@ func (c *Crowd) add(ctx context.Context, which Case) {
 				<-time.After(pause)
 			}
 			c.note(t)
-			c.end(visit{time.Since(begin)}, t)
+			c.end(time.Since(begin), t)
 		}
 	})
 }
