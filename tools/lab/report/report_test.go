@@ -36,9 +36,10 @@ func TestThePageSaysWhereThePipelineStands(t *testing.T) {
 	naive, wrong := dropped("naive", usual, 900, trial.Verdict{Over: 7, Miscounted: 2}), trial.Verdict{Lost: 1}
 	atomic := dropped("atomic-update", usual, 500, trial.Verdict{})
 	first := written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, trial.Verdict{}))
-	require.Contains(t, first, "The pipeline is number 1 of 2 by answers")
+	require.Contains(t, first, "more answers a second than the pipeline: none; more grants a second: none.")
+	require.Contains(t, first, "more answers a second: naive; more grants: naive.")
 	require.Contains(t, first, "| naive | over 7, miscounted 2 | – | – | – |")
-	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 400, trial.Verdict{})), "The pipeline is number 2 of 2 by answers")
+	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 400, trial.Verdict{})), "more answers a second than the pipeline: atomic-update;")
 	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, wrong)), "**The pipeline is not among them.**")
 }
 

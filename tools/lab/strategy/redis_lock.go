@@ -104,7 +104,7 @@ func (s *redisLockFenced) fenced(ctx context.Context, user string) (Outcome, err
 	}
 	s.AfterRead()
 	return s.transact(ctx, sql.LevelDefault, func(tx *sql.Tx) (Outcome, error) {
-		mine, err := changed(ctx, tx, `UPDATE campaign SET granted = ? WHERE fence = ?`, granted+1, fence)
+		mine, err := changed(ctx, tx, `UPDATE campaign SET granted = granted + 1 WHERE fence = ?`, fence)
 		if err != nil {
 			return "", err
 		}

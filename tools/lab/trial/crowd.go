@@ -40,7 +40,7 @@ type Crowd struct {
 	campaign string
 
 	granted atomic.Int64
-	done    atomic.Int64
+	done    atomic.Int64 // users who are through
 
 	mu     sync.Mutex
 	tries  []try
@@ -148,7 +148,6 @@ func (c *Crowd) end(took time.Duration, t try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.visits = append(c.visits, took)
-	c.done.Add(1)
 	if t.outcome == strategy.Granted {
 		c.granted.Add(1)
 	}
@@ -164,6 +163,7 @@ func (c *Crowd) come(ctx context.Context, connections int, users []string) {
 				return
 			}
 			d.insist(func() try { return d.apply(users[i]) })
+			c.done.Add(1)
 		}
 	})
 }

@@ -77,6 +77,7 @@ func (c *Crowd) add(ctx context.Context, which Case) {
 			}
 			c.note(t)
 			c.end(time.Since(begin), t)
+			c.done.Add(1)
 		}
 	})
 }
@@ -96,9 +97,11 @@ func (c *Crowd) book(ctx context.Context, which Case) {
 				<-time.After(pause)
 			case cancelled.Add(1) > cancels:
 				done()
+				c.done.Store(int64(which.Applies))
 				return
 			default:
 				c.giveBack(d, user)
+				c.done.Add(1)
 				return
 			}
 		}
