@@ -209,7 +209,8 @@ latency of another table's query on the same database meanwhile, asked every 5 m
 			float64(r.Retries)/grants, r.Deadlocks, r.TimeOuts, r.Verdict.Unordered, r.Verdict.Unanswered, r.Statements, r.OtherP50, r.OtherP99,
 			float64(r.Memory)/grants)
 	}
-	p.say("")
+	p.say("\nThe unrelated query waits for the cores, too, and who answers ten times as many a second takes more of them: where it is slower beside the")
+	p.say("pipeline than beside a database that does all of it, that is the reason. With machines of their own only the statements are left.\n")
 }
 
 // others shows the two workloads that not every strategy is for.
