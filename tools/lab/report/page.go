@@ -210,7 +210,7 @@ latency of another table's query on the same database meanwhile, asked every 5 m
 			float64(r.Memory)/grants)
 	}
 	p.say("\nThe unrelated query waits for the cores, too, and who answers ten times as many a second takes more of them: where it is slower beside the")
-	p.say("pipeline than beside a database that does all of it, that is the reason. With machines of their own only the statements are left.\n")
+	p.say("pipeline than beside a database that does all of it, that is the likely reason; machines of their own were not to be had.\n")
 }
 
 // others shows the two workloads that not every strategy is for.
