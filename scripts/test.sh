@@ -48,6 +48,7 @@ evidence() {
 database_tests() {
   go -C pkg test -count=1 ./mysqlstore/
   go -C batch test -count=1 ./...
+  go -C tools test -count=1 ./lab/trial
 }
 
 on "$first" all_modules
