@@ -3,6 +3,7 @@ package kafkastream
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -112,7 +113,7 @@ func (c Config) dialer() *kafka.Dialer {
 	return &kafka.Dialer{
 		ClientID:      c.ClientID,
 		Timeout:       dialTimeout,
-		DialFunc:      c.connect,
+		DialFunc:      c.connectUnhurriedly,
 		TLS:           c.tls(),
 		SASLMechanism: c.sasl(),
 	}
@@ -132,6 +133,38 @@ func (c Config) connectImpatiently(ctx context.Context, network, address string)
 		return nil, err
 	}
 	return impatient{conn}, nil
+}
+
+func (c Config) connectUnhurriedly(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.connect(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &unhurried{Conn: conn}, nil
+}
+
+// unhurried is a connection that fetches at most once in fetchPause. A reader asks for a partition again as soon as it was
+// answered, and would fetch nearly every produced batch by itself; while it waits here, more of them gather. Where little
+// comes it waits for nothing: the request lies at the broker, which answers with the first record.
+type unhurried struct {
+	net.Conn
+	fetched time.Time // one goroutine at a time writes requests
+}
+
+const fetchPause = 40 * time.Millisecond
+
+func (c *unhurried) Write(request []byte) (int, error) {
+	if isFetch(request) {
+		<-time.After(time.Until(c.fetched.Add(fetchPause)))
+		c.fetched = time.Now()
+	}
+	return c.Conn.Write(request)
+}
+
+// isFetch reports whether bytes begin a fetch request: its length, four bytes, then its kind, two.
+func isFetch(request []byte) bool {
+	const fetch = 1
+	return len(request) >= 6 && binary.BigEndian.Uint16(request[4:]) == fetch
 }
 
 // impatient is a connection on which nothing waits for ever. The transport lifts its deadline before the SASL handshake,

@@ -1,6 +1,7 @@
 package kafkastream
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -10,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go/protocol"
+	fetchapi "github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -112,4 +116,40 @@ func TestNothingIsLeftRunning(t *testing.T) {
 	require.NoError(t, a.Ping(ctx))
 	a.Close()
 	goleak.VerifyNone(t, before)
+}
+
+// written is a connection that remembers when something was written.
+type written struct {
+	net.Conn
+	at []time.Duration
+	t0 time.Time
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	w.at = append(w.at, time.Since(w.t0))
+	return len(b), nil
+}
+
+func TestFetchesGather(t *testing.T) {
+	t.Parallel()
+	encoded := func(m protocol.Message, version int16) []byte {
+		var b bytes.Buffer
+		require.NoError(t, protocol.WriteRequest(&b, version, 7, "test", m))
+		return b.Bytes()
+	}
+	fetching := encoded(&fetchapi.Request{Topics: []fetchapi.RequestTopic{{Topic: "any"}}}, 10)
+	other := encoded(&metadata.Request{TopicNames: []string{"any"}}, 1)
+	synctest.Test(t, func(t *testing.T) {
+		conn := &written{t0: time.Now()}
+		unhurried := &unhurried{Conn: conn}
+		for _, request := range [][]byte{fetching, fetching, other, fetching} {
+			_, err := unhurried.Write(request)
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's fake clock
+		_, err := unhurried.Write(fetching)
+		require.NoError(t, err)
+		late := 2*fetchPause + time.Minute
+		require.Equal(t, []time.Duration{0, fetchPause, fetchPause, 2 * fetchPause, late}, conn.at)
+	})
 }

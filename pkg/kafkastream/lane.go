@@ -43,12 +43,11 @@ func (l *lane) run(ctx context.Context, quit <-chan struct{}) {
 
 // work goes on until nothing is left that it took from the queue.
 func (l *lane) work(ctx context.Context, first *message) {
-	held := make([]*message, 1, len(l.queue)+1)
-	held[0] = first
+	held := []*message{first}
 	pause := shortestPause
 	for cause := error(nil); len(held) > 0; {
-		runtime.Gosched() // whoever can run now may have a message for this batch
-		held = l.takeQueued(held)
+		runtime.Gosched()                      // whoever can run now may have a message for this batch
+		held = append(l.takeQueued(), held...) // what has failed goes last, so that it never fills a batch alone
 		if held = l.dropExpired(ctx, held, cause); len(held) == 0 {
 			return
 		}
@@ -65,13 +64,14 @@ func (l *lane) work(ctx context.Context, first *message) {
 	}
 }
 
-func (l *lane) takeQueued(held []*message) []*message {
+func (l *lane) takeQueued() []*message {
+	queued := make([]*message, 0, len(l.queue)+1)
 	for {
 		select {
 		case m := <-l.queue:
-			held = append(held, m)
+			queued = append(queued, m)
 		default:
-			return held
+			return queued
 		}
 	}
 }

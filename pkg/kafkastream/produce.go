@@ -27,16 +27,18 @@ func newProduceRequest(topic string, batch []*message) *produceRequest {
 	return &produceRequest{topic: topic, batch: sorted}
 }
 
-// roundTrip returns what became of each partition: nil for one whose every in-sync replica has the records. An error
-// leaves that unknown for all of them. ctx must have a deadline.
-func (r *produceRequest) roundTrip(ctx context.Context, client *kafka.Client) (map[int32]error, error) {
+// roundTrip returns what became of each partition, nil for one whose every in-sync replica has the records, and how many
+// leaders they had. An error leaves that unknown for all of them. ctx must have a deadline.
+func (r *produceRequest) roundTrip(ctx context.Context, client *kafka.Client) (errs map[int32]error, leaders int, err error) {
 	deadline, _ := ctx.Deadline()
-	r.timeout = int32(max(1, time.Until(deadline).Milliseconds()))
+	// Half of it, so that the broker's word on the partitions that are through comes in time, whatever one of them waits for.
+	r.timeout = int32(max(1, time.Until(deadline).Milliseconds()/2))
 	response, err := client.Transport.RoundTrip(ctx, client.Addr, r)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return response.(*produceAnswers).errs, nil
+	answers := response.(*produceAnswers)
+	return answers.errs, len(answers.asked), nil
 }
 
 // ApiKey makes it a message of the library.
@@ -111,7 +113,9 @@ func (a *produceAnswers) Merge(_ []protocol.Message, results []any) (protocol.Me
 		}
 		for _, topic := range response.(*produce.Response).Topics {
 			for _, p := range topic.Partitions {
-				a.errs[p.Partition] = failureOf(p)
+				if slices.Contains(partitions, p.Partition) {
+					a.errs[p.Partition] = failureOf(p)
+				}
 			}
 		}
 	}
@@ -122,7 +126,7 @@ func (a *produceAnswers) Merge(_ []protocol.Message, results []any) (protocol.Me
 func failureOf(p produce.ResponsePartition) error {
 	var all []error
 	if p.ErrorCode != 0 {
-		all = append(all, kafka.Error(p.ErrorCode))
+		all = append(all, fmt.Errorf("%w %s", kafka.Error(p.ErrorCode), p.ErrorMessage))
 	}
 	for _, e := range p.RecordErrors {
 		all = append(all, fmt.Errorf("record %d: %s", e.BatchIndex, e.BatchIndexErrorMessage))

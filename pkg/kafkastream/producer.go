@@ -3,6 +3,7 @@ package kafkastream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,8 @@ var (
 	ErrClosed error = coupon.NewError(coupon.CodeUnavailable, "the producer is closed")
 )
 
-// Producer publishes claims to one topic. Each broker has one goroutine that sends what has gathered for the partitions it
-// leads while the last request was on the way. What fails is sent again until its deadline: the log may hold a claim
+// Producer publishes claims to one topic. Each leader has one goroutine that sends what has gathered for its partitions
+// while the last request was on the way. What fails is sent again until its deadline: the log may hold a claim
 // twice, which issue() takes for one.
 type Producer struct {
 	client    *kafka.Client
@@ -43,11 +44,12 @@ type Producer struct {
 }
 
 // routing is the lanes of a topic by partition. The number of partitions is fixed for the life of a producer, so a key
-// stays where it is. Partitions share a lane when one broker led them all at the start; when leaders have moved since,
-// its requests are split.
+// stays where it is. Partitions share a lane while one broker leads them, so that one that hangs holds up its own only.
+// Until a moved leader is noticed the requests of a lane are split.
 type routing struct {
-	ids   []int
-	lanes []*lane
+	ids      []int
+	lanes    []*lane
+	byLeader map[int32]*lane // all there ever were; those without a leader share one, too
 }
 
 // NewProducer returns a producer to topic that holds at most inFlight messages. It does not wait for Kafka: until a
@@ -57,7 +59,6 @@ func NewProducer(cfg Config, topic string, inFlight int) *Producer {
 	transport := cfg.transport(topic)
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Producer{
-		// Without a Timeout the client would ask the broker to wait for the replicas for 500 ms only.
 		client:    &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Timeout: attemptTimeout, Transport: transport},
 		transport: transport,
 		topic:     topic,
@@ -153,16 +154,41 @@ func (p *Producer) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	parts := &routing{ids: make([]int, len(partitions)), lanes: make([]*lane, len(partitions))}
-	led := map[int]*lane{}
-	for i, partition := range partitions {
-		if led[partition.Leader.ID] == nil {
-			led[partition.Leader.ID] = p.start(p.send)
-		}
-		parts.ids[i], parts.lanes[i] = i, led[partition.Leader.ID]
+	parts := &routing{ids: make([]int, len(partitions)), byLeader: map[int32]*lane{}}
+	for i := range partitions {
+		parts.ids[i] = i
 	}
-	p.parts.Store(parts)
+	p.parts.Store(p.regrouped(parts, partitions))
 	return nil
+}
+
+// regrouped returns the routing to today's leaders. It is called by one at a time.
+func (p *Producer) regrouped(parts *routing, partitions []kafka.Partition) *routing {
+	next := &routing{ids: parts.ids, lanes: make([]*lane, len(parts.ids)), byLeader: maps.Clone(parts.byLeader)}
+	for i := range next.lanes {
+		leader := nobody
+		if l := partitions[i].Leader; l.Host != "" {
+			leader = int32(l.ID)
+		}
+		if next.byLeader[leader] == nil {
+			next.byLeader[leader] = p.start(p.send)
+		}
+		next.lanes[i] = next.byLeader[leader]
+	}
+	return next
+}
+
+// regroup asks who leads now. The library keeps that fresh and answers from memory.
+func (p *Producer) regroup(ctx context.Context) {
+	if !p.learning.TryAcquire(1) {
+		return // somebody is at it
+	}
+	defer p.learning.Release(1)
+	parts := p.parts.Load()
+	partitions, err := metadataOf(ctx, p.client, p.topic)
+	if err == nil && len(partitions) >= len(parts.ids) {
+		p.parts.Store(p.regrouped(parts, partitions))
+	}
 }
 
 // put queues a message for its partition.
@@ -180,16 +206,23 @@ func (r *routing) partition(key []byte) int {
 // send writes a batch, answers what all replicas have, and returns the rest: some or all of that may be in the log.
 func (p *Producer) send(ctx context.Context, batch []*message) (left []*message, cause error) {
 	request := newProduceRequest(p.topic, batch)
-	errs, err := request.roundTrip(ctx, p.client)
+	errs, leaders, err := request.roundTrip(ctx, p.client)
 	if err != nil {
 		return slices.Clone(batch), fmt.Errorf("produce %d records to %s: %w", len(batch), p.topic, err)
 	}
 	for _, m := range batch {
-		if err := errs[m.partition]; err != nil {
-			left, cause = append(left, m), fmt.Errorf("produce to %s/%d: %w", p.topic, m.partition, err)
+		err, spoken := errs[m.partition]
+		if spoken && err == nil {
+			p.answer(m, nil)
 			continue
 		}
-		p.answer(m, nil)
+		left = append(left, m)
+		if cause == nil {
+			cause = fmt.Errorf("produce to %s/%d: %w", p.topic, m.partition, err)
+		}
+	}
+	if leaders > 1 {
+		p.regroup(ctx)
 	}
 	return left, cause
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/metadata"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/semaphore"
@@ -41,8 +42,11 @@ type answering struct {
 }
 
 func (a *answering) RoundTrip(_ context.Context, _ net.Addr, request kafka.Request) (kafka.Response, error) {
-	if r, single := request.(*produce.Request); single {
+	switch r := request.(type) {
+	case *produce.Request:
 		return protocol.Result(a.answer(r))
+	case *metadata.Request:
+		return a.metadata(), nil
 	}
 	leaders := map[int32]protocol.Partition{}
 	for i := range int32(4) {
@@ -57,6 +61,17 @@ func (a *answering) RoundTrip(_ context.Context, _ net.Addr, request kafka.Reque
 		results[i] = a.answer(r.(*produce.Request))
 	}
 	return merger.Merge(requests, results)
+}
+
+func (a *answering) metadata() *metadata.Response {
+	topic := metadata.ResponseTopic{Name: "any"}
+	for i := range int32(4) {
+		topic.Partitions = append(topic.Partitions, metadata.ResponsePartition{PartitionIndex: i, LeaderID: i % 2})
+	}
+	return &metadata.Response{
+		Brokers: []metadata.ResponseBroker{{NodeID: 0, Host: "zero", Port: 1}, {NodeID: 1, Host: "one", Port: 1}},
+		Topics:  []metadata.ResponseTopic{topic},
+	}
 }
 
 func (a *answering) answer(r *produce.Request) any {
@@ -79,7 +94,11 @@ func (a *answering) send(t *testing.T) (acked []int32, cause error) {
 	t.Helper()
 	p := &Producer{
 		client: &kafka.Client{Addr: kafka.TCP("any:1"), Transport: a}, room: semaphore.NewWeighted(4), topic: "any",
+		learning: semaphore.NewWeighted(1), quit: make(chan struct{}), ctx: t.Context(),
 	}
+	defer p.routines.Wait()
+	defer close(p.quit)
+	p.parts.Store(&routing{ids: []int{0, 1, 2, 3}, byLeader: map[int32]*lane{}}) // as if one broker had led them all
 	require.True(t, p.room.TryAcquire(4))
 	var batch []*message
 	for _, partition := range []int32{3, 0, 2, 1} {
@@ -92,6 +111,10 @@ func (a *answering) send(t *testing.T) (acked []int32, cause error) {
 	}
 	left, cause := p.send(t.Context(), batch)
 	require.Len(t, left, len(batch)-len(acked), "a message is answered or left, and never both")
+	lanes := p.parts.Load().lanes
+	require.Same(t, lanes[0], lanes[2])
+	require.Same(t, lanes[1], lanes[3])
+	require.NotSame(t, lanes[0], lanes[1], "a request that had to be split regroups the lanes")
 	slices.Sort(acked)
 	return acked, cause
 }

@@ -23,11 +23,6 @@ const (
 	commitTimeout = 10 * time.Second
 	closeTimeout  = 10 * time.Second
 	complaints    = 10 // lines of the library's error log at once, then one a second
-
-	// A broker answers a fetch with so many bytes of a partition, about a hundred claims, or after so long with what there
-	// is. Answering with the first byte, it would answer nearly every produce request with a fetch of its own.
-	fetchBytes = 16 << 10
-	fetchWait  = 50 * time.Millisecond
 )
 
 // Reader reads a topic as a member of a group. What was fetched and not committed is read again after a restart or a
@@ -50,9 +45,9 @@ func NewReader(cfg Config, group, topic string, logger *slog.Logger) *Reader {
 		Topic:                  topic,
 		StartOffset:            kafka.FirstOffset,
 		CommitInterval:         0, // only when told to
-		MinBytes:               fetchBytes,
+		MinBytes:               1,
 		MaxBytes:               10e6,
-		MaxWait:                fetchWait, // also what a Close or a rebalance waits for
+		MaxWait:                300 * time.Millisecond, // also what a Close or a rebalance waits for
 		ReadBatchTimeout:       2 * time.Second,
 		QueueCapacity:          2000,
 		ReadBackoffMin:         10 * time.Millisecond,
