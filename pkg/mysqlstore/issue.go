@@ -70,8 +70,8 @@ func (s *Store) issue(tx *gorm.DB, slug string, deliveries []coupon.Delivery) ([
 	if err := b.lookAtTerms(); err != nil {
 		return nil, err
 	}
-	results, rows, err := b.insertUnseen()
-	if err == nil && rows == nil {
+	results, rows, won, err := b.insertUnseen()
+	if err == nil && !won {
 		results, rows, err = b.insertSeen()
 	}
 	if err != nil {
@@ -99,22 +99,20 @@ func (s *Store) refuseAll(tx *gorm.DB, deliveries []coupon.Delivery) ([]coupon.R
 }
 
 // insertUnseen bets that no delivery has a row yet, as is the rule, and saves the question: rows that go in prove it, for
-// both (user, n) and serial are unique. It inserts nothing, and returns no rows, when the bet is lost, or when some delivery
-// would get no row, for then who has one decides who gets the room.
-func (b *batch) insertUnseen() ([]coupon.Result, []couponRow, error) {
-	results, rows := b.plan()
+// both (user, n) and serial are unique. When the bet is lost nothing was inserted. It is not made when some delivery would
+// get no row: then who has one decides who gets the room.
+func (b *batch) insertUnseen() (results []coupon.Result, rows []couponRow, won bool, err error) {
+	results, rows = b.plan()
 	if len(rows) < len(b.deliveries) {
-		return nil, nil, nil
+		return nil, nil, false, nil
 	}
-	err := b.insertRows(rows)
+	err = b.insertRows(rows)
 	if isDuplicateKey(err) || isBadData(err) {
-		return nil, nil, nil
+		return nil, nil, false, nil
 	}
-	return results, rows, err
+	return results, rows, err == nil, err
 }
 
-// insertSeen asks who has a row, then plans and inserts until a plan goes through. A statement that fails teaches something
-// about at least one row, which the next plan heeds; one that teaches nothing is an error.
 func (b *batch) insertSeen() ([]coupon.Result, []couponRow, error) {
 	if err := b.lookAtServed(); err != nil {
 		return nil, nil, err
@@ -122,6 +120,8 @@ func (b *batch) insertSeen() ([]coupon.Result, []couponRow, error) {
 	return b.insert()
 }
 
+// insert plans and inserts until a plan goes through. A statement that fails teaches something about at least one row,
+// which the next plan heeds; one that teaches nothing is an error.
 func (b *batch) insert() ([]coupon.Result, []couponRow, error) {
 	for {
 		results, rows := b.plan()

@@ -3,6 +3,7 @@ package redisstock
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ const (
 // claims are sent as "take what is queued". The rounds alternate, so that both meet the same machine. All claims are
 // grants, under a real seal.
 func BenchmarkClaim(b *testing.B) {
+	LogTo(slog.New(slog.DiscardHandler)) // the library's lines would tear the results apart
 	redisURL := testenv.Redis(b)
 	one := connectPatiently(b, redisURL)
 	options, err := parse(redisURL)

@@ -34,7 +34,7 @@ type Figure struct {
 // The bounds, in the units of the figures.
 var bounds = map[string]float64{Idle: 60, Applying: 250, Settled: 250, Pending: 380}
 
-const mega = 1 << 20
+const mega = 1e6
 
 func figure(name string, value float64) Figure { return Figure{name, value, bounds[name]} }
 

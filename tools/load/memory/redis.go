@@ -86,15 +86,15 @@ func sizes(claims int) (all []int) {
 	return all
 }
 
-// fill claims up to each point of the curve, settles each claim at once or none, and takes the campaign away again.
+// fill claims up to each point of the curve, in a campaign of its own, and settles each claim at once or none.
 func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool) error {
 	stock := redisstock.New(client)
 	now := time.Now().UTC()
 	doc := coupon.Document{
-		Campaign: "memory", Version: 1, State: coupon.DocumentOpen, Epoch: 1, Lo: 1, Hi: int64(curve[steps-1].Claims), PerUserLimit: 1,
+		Campaign: fmt.Sprintf("settled-%t", settle), Version: 1, State: coupon.DocumentOpen, Epoch: 1, Lo: 1, Hi: int64(curve[steps-1].Claims), PerUserLimit: 1,
 		OpensAt: now.Add(-time.Hour), ClosesAt: now.Add(time.Hour),
 	}
-	if err := errors.Join(client.FlushAll(ctx).Err(), stock.Prepare(ctx, doc), stock.Open(ctx, doc)); err != nil {
+	if err := errors.Join(stock.Prepare(ctx, doc), stock.Open(ctx, doc)); err != nil {
 		return err
 	}
 	empty, err := used(ctx, client)
