@@ -42,7 +42,7 @@ all_modules() {
 evidence() {
   go -C pkg test -count=1 -timeout 10m ./fence/model
   go -C pkg test -count=1 -timeout 10m -run Conformance -v ./redisstock | grep -v '^=== '
-  go -C api-server test -count=1 -timeout 10m -v -run TestSimulation ./internal/simulation | grep -v '^=== '
+  go -C api-server test -count=1 -timeout 10m -v -run 'TestSimulation|TestACrowd' ./internal/simulation | grep -v '^=== '
 }
 
 database_tests() {

@@ -52,7 +52,7 @@ func TestACrowdOnTheWayIntoModeSQL(t *testing.T) {
 // nothing wrong.
 func crowded(t *testing.T, happen func(ctx context.Context, t *testing.T, w *world, leave func()) (wrong []string)) {
 	t.Helper()
-	for seed := range uint64(4) {
+	for _, seed := range chosen(4, 1) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(seed, none, nil)
 			defer w.end()
