@@ -16,6 +16,7 @@ Take it as long as its speed is enough and the database has nothing else to do w
 type atomicUpdate struct{ *World }
 
 func (s *atomicUpdate) Grant(ctx context.Context, user string) (Outcome, error) {
+	s.AfterRead() // there is none: however many are here, the UPDATE reads for itself
 	return s.takePlace(ctx, user, func(*sql.Tx) error { s.Halfway(); return nil })
 }
 

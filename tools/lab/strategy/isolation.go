@@ -10,7 +10,7 @@ var (
 transaction makes the two writes one, and leaves the read out: the lost update remains.`)
 	repeatableReadSpec = isolationSpec("isolation-repeatable-read", sql.LevelRepeatableRead, `Never for a value that is read and written back,
 although its name sounds so: the snapshot is for reads, a write goes to the newest row, and the lost update remains. It is the default
-of MySQL and MariaDB (whose innodb_snapshot_isolation, where it is on, turns the lost update into an error).`)
+of MySQL and MariaDB (whose innodb_snapshot_isolation, on since 11.6 and off in the lab, turns the lost update into an error).`)
 	serializableSpec = isolationSpec("isolation-serializable", sql.LevelSerializable, `Rare writers whose rules span several rows. Every read
 locks, two readers that both want to write are a deadlock, and one of them starts again: exact, and slower the more meet.`)
 )

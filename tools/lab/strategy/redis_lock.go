@@ -90,7 +90,7 @@ func (s *redisLockFenced) fenced(ctx context.Context, user string) (Outcome, err
 		return "", err
 	}
 	if !newest {
-		return "", ErrBusy
+		return "", s.refuse()
 	}
 	var quota, granted int
 	if err := s.DB.QueryRowContext(ctx, `SELECT quota, granted FROM campaign`).Scan(&quota, &granted); err != nil {
@@ -109,9 +109,15 @@ func (s *redisLockFenced) fenced(ctx context.Context, user string) (Outcome, err
 			return "", err
 		}
 		if !mine {
-			return "", ErrBusy // the lease lapsed, and somebody else has the lock
+			return "", s.refuse()
 		}
 		s.Halfway()
 		return Granted, insertGrant(ctx, tx, user)
 	})
+}
+
+// refuse counts one whose lease lapsed, and whose lock is somebody else's.
+func (s *redisLockFenced) refuse() error {
+	s.Fenced.Add(1)
+	return ErrBusy
 }

@@ -69,6 +69,7 @@ type World struct {
 	Retries   atomic.Int64 // tries again, for whatever reason; the next two are among them
 	Deadlocks atomic.Int64
 	TimeOuts  atomic.Int64 // of lock waits
+	Fenced    atomic.Int64 // writes that were refused because they came with an old number
 }
 
 func (w *World) key(name string) string { return w.Name + ":" + name }

@@ -24,6 +24,7 @@ func (s *uniqueKey) Grant(ctx context.Context, user string) (Outcome, error) {
 		if err != nil {
 			return "", err
 		}
+		s.AfterRead()
 		s.Halfway()
 		if _, err := tx.ExecContext(ctx, `UPDATE campaign SET granted = granted + 1`); err != nil {
 			return "", err

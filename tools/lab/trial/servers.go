@@ -36,16 +36,17 @@ type servers struct {
 	watched sync.WaitGroup
 	ended   chan struct{}
 	mu      sync.Mutex
+	died    bool // as it was planned
 	failed  error
 }
 
-// startServers starts so many. If crashAt is above 0 one of them dies at its so manieth grant that is halfway, and is
-// started again.
+// startServers starts so many. If crashAt is above 0 one of them dies at the given number of grants halfway, and is
+// started again. After an error what is returned is to be closed all the same.
 func startServers(ctx context.Context, g *Ground, count, crashAt int, logs string) (*servers, error) {
 	s := &servers{Ground: g, ended: make(chan struct{})}
 	binary, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	for i := range count {
 		address, err := procs.FreeAddress()
@@ -89,7 +90,7 @@ func Up(ctx context.Context, stores procs.Stores, spec strategy.Spec, limit int)
 	return s.listen[0], down, nil
 }
 
-// watch starts a server again that has died.
+// watch starts a server again that has died as it was planned, once. Any other death is an error.
 func (s *servers) watch(ctx context.Context, p *procs.Process) {
 	for {
 		select {
@@ -97,13 +98,34 @@ func (s *servers) watch(ctx context.Context, p *procs.Process) {
 			return
 		case <-p.Exited():
 		}
-		if err := p.Restart(ctx); err != nil {
+		if err := s.revive(ctx, p); err != nil {
 			s.mu.Lock()
 			s.failed = errors.Join(s.failed, err)
 			s.mu.Unlock()
 			return
 		}
 	}
+}
+
+func (s *servers) revive(ctx context.Context, p *procs.Process) error {
+	planned, err := s.crashed(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	planned = planned && !s.died
+	s.died = s.died || planned
+	s.mu.Unlock()
+	if !planned {
+		return fmt.Errorf("a server of %s ended by itself", s.Spec.Name)
+	}
+	return p.Restart(ctx)
+}
+
+func (s *servers) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
 }
 
 func (s *servers) addresses() []string { return s.listen }
@@ -139,7 +161,7 @@ func (s *servers) stats() (sum serve.Stats) {
 func (s *servers) close() error {
 	close(s.ended)
 	s.watched.Wait()
-	failed := []error{s.failed}
+	failed := []error{s.failure()}
 	for _, p := range s.processes {
 		failed = append(failed, p.Kill())
 	}

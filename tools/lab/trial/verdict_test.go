@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,9 +39,17 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	lapse    = 100 * time.Millisecond // lease of a lock or guard, shorter than a holder pauses
-	meeting  = 10 * time.Second       // for two who are expected to meet
-	solitude = 200 * time.Millisecond // for two of whom one is expected to be kept out
+	lease    = time.Minute            // of a lock or guard that is not to lapse
+	lapse    = 100 * time.Millisecond // the lease where its lapse is what is looked at
+	within   = 10 * time.Second       // what is awaited comes
+	solitude = 200 * time.Millisecond // for two of whom one is kept out
+)
+
+// keptOut are the strategies of which two never are between the read and the write, clicksKeptOut those of which two clicks
+// of one user never are. Of all others two meet there, if there is a read.
+var (
+	keptOut       = []string{"for-update", "idempotency-key-inside"}
+	clicksKeptOut = append([]string{"unique-key", "redis-setnx"}, keptOut...)
 )
 
 // verdicts says what each strategy comes to when two are between the read and the write, and when a server dies halfway.
@@ -97,14 +106,18 @@ func ground(t *testing.T, stores procs.Stores, spec strategy.Spec, limit int) *G
 }
 
 // served starts instances of a strategy in this process, which share the stores and the hook, and returns their crowd and
-// their worlds.
+// their worlds. A lock's lease lapses while its holder pauses: that is what is wrong with it.
 func served(t *testing.T, g *Ground, instances int, afterRead func()) (*Crowd, []*strategy.World) {
 	t.Helper()
 	c := &Crowd{campaign: g.Name}
 	var worlds []*strategy.World
+	leased := lease
+	if strings.HasPrefix(g.Spec.Name, "redis-lock") {
+		leased = lapse
+	}
 	for i := range instances {
 		w := g.World()
-		w.First, w.Lease, w.AfterRead = i == 0, lapse, afterRead
+		w.First, w.Lease, w.AfterRead = i == 0, leased, afterRead
 		s := g.Spec.New(w)
 		server := httptest.NewServer(serve.Handler(s, w))
 		t.Cleanup(server.Close)
@@ -125,29 +138,41 @@ func work(t *testing.T, worker strategy.Worker) {
 	t.Cleanup(func() { cancel(); ended.Wait() })
 }
 
-// meet holds its callers until two are in it, or until one was alone for so long; then it holds nobody any more.
-func meet(patience time.Duration) func() {
+// meet returns a function that holds its callers until two are in it, however long that takes, and then nobody any more. one
+// is closed when the first is in it.
+func meet(t *testing.T) (hold func(), one <-chan struct{}) {
+	t.Helper()
+	ctx := t.Context()
 	var in atomic.Int64
-	var once sync.Once
-	open := make(chan struct{})
+	first, both := make(chan struct{}), make(chan struct{})
 	return func() {
-		if in.Add(1) == 2 {
-			once.Do(func() { close(open) })
+		switch in.Add(1) {
+		case 1:
+			close(first)
+		case 2:
+			close(both)
 		}
 		select {
-		case <-open:
-		case <-time.After(patience):
-			once.Do(func() { close(open) })
+		case <-both:
+		case <-ctx.Done(): // the test is over
 		}
-	}
+	}, first
 }
 
-// patienceFor is long for those who must meet, so that a slow machine changes no verdict.
-func patienceFor(v Verdict) time.Duration {
-	if v.Right() {
-		return solitude
+// linger returns a function that holds its first caller for a while, and those who come meanwhile.
+func linger() func() {
+	var once sync.Once
+	return func() { once.Do(func() { <-time.After(solitude) }) }
+}
+
+// between is what the callers of a strategy do between the read and the write: they meet, unless it keeps them apart.
+func between(t *testing.T, spec strategy.Spec, apart []string) func() {
+	t.Helper()
+	if slices.Contains(apart, spec.Name) {
+		return linger()
 	}
-	return meeting
+	hold, _ := meet(t)
+	return hold
 }
 
 // atOnce lets each user apply at a server of its own.
@@ -187,14 +212,15 @@ func each(t *testing.T, test func(t *testing.T, stores procs.Stores, spec strate
 func TestTwoWantTheLastPlace(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, stores procs.Stores, spec strategy.Spec) {
-		want := verdicts[spec.Name].two
 		g := ground(t, stores, spec, 1)
-		c, worlds := served(t, g, 2, meet(patienceFor(want)))
+		c, worlds := served(t, g, 2, between(t, spec, keptOut))
 		c.atOnce("u-2", "u-3")
-		require.Equal(t, want, g.verdict(t, c))
-		switch retries := worlds[0].Retries.Load() + worlds[1].Retries.Load(); spec.Name {
-		case "optimistic", "redis-lock-fenced":
-			require.Positive(t, retries)
+		require.Equal(t, verdicts[spec.Name].two, g.verdict(t, c))
+		switch spec.Name {
+		case "optimistic":
+			require.Positive(t, worlds[0].Retries.Load()+worlds[1].Retries.Load())
+		case "redis-lock-fenced":
+			require.Positive(t, worlds[0].Fenced.Load()+worlds[1].Fenced.Load())
 		case "isolation-serializable":
 			require.Positive(t, worlds[0].Deadlocks.Load()+worlds[1].Deadlocks.Load())
 		}
@@ -204,13 +230,12 @@ func TestTwoWantTheLastPlace(t *testing.T) {
 func TestADoubleClick(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, stores procs.Stores, spec strategy.Spec) {
-		want := verdicts[spec.Name].clicks
 		g := ground(t, stores, spec, 2)
-		c, _ := served(t, g, 2, meet(patienceFor(want)))
+		c, _ := served(t, g, 2, between(t, spec, clicksKeptOut))
 		c.atOnce("u-2", "u-2")
 		c.atOnce("u-3")
 		c.atOnce("u-4")
-		require.Equal(t, want, g.verdict(t, c))
+		require.Equal(t, verdicts[spec.Name].clicks, g.verdict(t, c))
 	})
 }
 
@@ -224,7 +249,7 @@ func TestTwoAddPoints(t *testing.T) {
 		}
 		g := ground(t, stores, spec, 1)
 		require.NoError(t, g.OpenAccount(t.Context()))
-		c, _ := served(t, g, 2, meet(patienceFor(want)))
+		c, _ := served(t, g, 2, between(t, spec, keptOut))
 		c.add(t.Context(), Case{Connections: 2, Applies: 2})
 		r, err := g.Record(t.Context())
 		require.NoError(t, err)
@@ -249,16 +274,32 @@ func TestAServerDiesHalfway(t *testing.T) {
 		require.Eventually(t, func() bool { // work in the background may come to it later
 			died, err := g.Redis.Exists(t.Context(), g.Name+":crashed").Result()
 			return err == nil && died == 1
-		}, meeting, time.Millisecond)
+		}, within, time.Millisecond)
 		require.Equal(t, verdicts[spec.Name].crash, g.verdict(t, c))
 	})
+}
+
+// TestAServerThatEndsByItself is no crash that was planned, with one or without.
+func TestAServerThatEndsByItself(t *testing.T) {
+	t.Parallel()
+	spec, _ := strategy.Find("for-update")
+	stores := testStores(t)
+	for _, crashAt := range []int{0, 1_000} {
+		g, err := NewGround(t.Context(), stores, spec, 1)
+		require.NoError(t, err)
+		s, err := startServers(t.Context(), g, 1, crashAt, t.TempDir())
+		require.NoError(t, err)
+		require.NoError(t, s.processes[0].Kill())
+		require.Eventually(t, func() bool { return s.failure() != nil }, within, time.Millisecond)
+		require.ErrorContains(t, s.close(), "ended by itself")
+	}
 }
 
 func TestAMutexIsRightInOneProcess(t *testing.T) {
 	t.Parallel()
 	spec, _ := strategy.Find("process-mutex")
 	g := ground(t, testStores(t), spec, 1)
-	c, _ := served(t, g, 1, meet(solitude))
+	c, _ := served(t, g, 1, linger())
 	c.atOnce("u-2", "u-3", "u-2", "u-3")
 	require.Zero(t, g.verdict(t, c))
 }
@@ -272,16 +313,17 @@ func TestAGuardThatIsGone(t *testing.T) {
 	stores.Redis = private.URL
 	g := ground(t, stores, spec, 4)
 	for i, lose := range []func(){func() {}, func() { private.Kill(); private.Start() }} {
-		c, worlds := served(t, g, 1, meet(meeting))
-		if i == 1 {
-			worlds[0].Lease = time.Minute
+		hold, one := meet(t)
+		c, worlds := served(t, g, 1, hold)
+		if i == 0 {
+			worlds[0].Lease = lapse
 		}
 		user := fmt.Sprint("u-", i)
 		var first sync.WaitGroup
 		first.Go(func() { c.atOnce(user) })
-		require.Eventually(t, func() bool { return g.guards(t, user) == 1 }, meeting, time.Millisecond)
+		<-one
 		lose()
-		require.Eventually(t, func() bool { return g.guards(t, user) == 0 }, meeting, time.Millisecond)
+		require.Eventually(t, func() bool { return g.guards(t, user) == 0 }, within, time.Millisecond)
 		c.atOnce(user)
 		first.Wait()
 		require.Equal(t, i+1, g.verdict(t, c).Twice)
