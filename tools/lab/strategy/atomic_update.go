@@ -6,7 +6,7 @@ import (
 )
 
 var atomicUpdateSpec = Spec{
-	Name: "atomic-update", Unique: true,
+	Name: "atomic-update", Unique: true, Counts: true,
 	What: "UPDATE … SET granted = granted + 1 WHERE granted < quota, and the row under UNIQUE (user) in the same transaction.",
 	When: `The best that a database does by itself: exact, decided by one statement, and who comes when all are gone writes nothing.
 Take it as long as its speed is enough and the database has nothing else to do while the crowd is there.`,

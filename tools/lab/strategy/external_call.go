@@ -11,14 +11,14 @@ import (
 
 var (
 	externalCallSpec = Spec{
-		Name: "external-call", Unique: true,
+		Name: "external-call", Unique: true, Counts: true,
 		What: "The reward is a call to a partner that cannot be rolled back: commit, call, and call once more after a time-out.",
 		When: `Never for what has a price. A time-out says nothing: the call may have been carried out, then the second is a double reward; or
 not, then giving up is a lost one. A crash after the commit loses it as well.`,
 		New: func(w *World) Strategy { return &externalCall{w} },
 	}
 	externalOutboxSpec = Spec{
-		Name: "external-call-outbox", Unique: true,
+		Name: "external-call-outbox", Unique: true, Counts: true,
 		What: "The call is written into an outbox with the grant; a worker calls, under a key that the partner knows, until it is told yes.",
 		When: `Whenever the reward is somebody else's: a point, a message, a payment. The partner must take the key for what it is; without it
 the outbox too can only choose between twice and perhaps never.`,

@@ -6,7 +6,7 @@ import (
 )
 
 var forUpdateSpec = Spec{
-	Name: "for-update", Unique: true,
+	Name: "for-update", Unique: true, Counts: true,
 	What: "SELECT … FOR UPDATE on the campaign, then the naive way in the same transaction.",
 	When: `The first choice while the crowd fits: it is exact, survives every crash, and anybody can read it. Everyone waits for one row,
 each wait holds a connection, and a transaction that is slow for any reason is slow for all.`,

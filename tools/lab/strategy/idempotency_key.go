@@ -8,14 +8,14 @@ import (
 
 var (
 	idempotencyOutsideSpec = Spec{
-		Name: "idempotency-key-outside",
+		Name: "idempotency-key-outside", Counts: true,
 		What: "The answer to a request is stored under its key and replayed; the key is looked up before the lock.",
 		When: `Never: two clicks both look, both find nothing, and wait for the lock one after the other. It looks right because each alone
 is.`,
 		New: func(w *World) Strategy { return &idempotencyKey{w, false} },
 	}
 	idempotencyInsideSpec = Spec{
-		Name: "idempotency-key-inside",
+		Name: "idempotency-key-inside", Counts: true,
 		What: "The same with the key looked up and stored under the lock, in the transaction of what it stands for.",
 		When: `Payments, orders, anything that a client repeats because it does not know. Every answer is kept, the refusals too, so a user who
 was told that all are gone hears that again when a place is free; and each costs a row.`,

@@ -17,7 +17,7 @@ locks, two readers that both want to write are a deadlock, and one of them start
 
 func isolationSpec(name string, level sql.IsolationLevel, when string) Spec {
 	return Spec{
-		Name: name, What: "The naive way in a transaction at the isolation level " + level.String() + ".", When: when,
+		Name: name, Counts: true, What: "The naive way in a transaction at the isolation level " + level.String() + ".", When: when,
 		New: func(w *World) Strategy { return &isolation{w, level} },
 	}
 }

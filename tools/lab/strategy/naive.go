@@ -7,7 +7,7 @@ import (
 )
 
 var naiveSpec = Spec{
-	Name: "naive",
+	Name: "naive", Counts: true,
 	What: "Read the count, compare it with the limit, insert, write the count back.",
 	When: `Never where two requests can meet. It passes every test that one person makes by hand, which is why it is in so many
 programs.`,

@@ -7,7 +7,7 @@ import (
 )
 
 var optimisticSpec = Spec{
-	Name: "optimistic", Unique: true,
+	Name: "optimistic", Unique: true, Counts: true,
 	What: "Read the version with the count, write where the version is still the same, else read again.",
 	When: `Records that seldom meet two writers: a profile, a document. In a drop all meet at one row: of those who read the same version
 one wins, the rest have worked for nothing, and who comes late with luck passes who came early without.`,

@@ -6,7 +6,7 @@ import (
 )
 
 var processMutexSpec = Spec{
-	Name: "process-mutex",
+	Name: "process-mutex", Counts: true,
 	What: "The naive way inside a mutex of the server.",
 	When: `A program that will never have a second instance, not even for the seconds of a rolling deployment. With two it is the naive
 way, and a crash between two writes still leaves them apart.`,

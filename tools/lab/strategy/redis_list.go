@@ -12,14 +12,14 @@ import (
 
 var (
 	redisListSpec = Spec{
-		Name: "redis-list", Unique: true,
+		Name: "redis-list", Unique: true, Counts: true,
 		What: "LPUSH into a list; one worker takes with BRPOP and decides one after the other.",
 		When: `Work that may be late and may, now and then, not be done: what the worker had in its hands when it died is gone. Order and
 exactness come from there being one worker, and so does the speed.`,
 		New: func(w *World) Strategy { return &redisList{World: w} },
 	}
 	redisListReliableSpec = Spec{
-		Name: "redis-list-reliable", Unique: true,
+		Name: "redis-list-reliable", Unique: true, Counts: true,
 		What: "The same with BLMOVE into a list of what is in hand, which the worker puts back when it starts.",
 		When: `A small queue where there is Redis and nothing else. It does things again after a crash, so the unique key is needed; and what
 Redis itself forgets is gone all the same.`,

@@ -10,7 +10,7 @@ import (
 )
 
 var redisLockSpec = Spec{
-	Name: "redis-lock",
+	Name: "redis-lock", Counts: true,
 	What: "The naive way inside a lock in Redis, with a token, a lease and a longest wait.",
 	When: `Work that is wasteful to do twice and harmless all the same: a cache to fill, a mail to collect. Whoever pauses longer than the
 lease comes back without the lock and does not know it.`,
@@ -65,7 +65,7 @@ func (s *redisLock) Cancel(ctx context.Context, user string) error {
 }
 
 var redisLockFencedSpec = Spec{
-	Name: "redis-lock-fenced", Unique: true,
+	Name: "redis-lock-fenced", Unique: true, Counts: true,
 	What: "The same lock with a number that grows: the database refuses who comes with an old one.",
 	When: `Where a lock must be there and the store behind it can compare numbers. Then the store is what makes it exact, and the lock only
 keeps the queue out of it.`,

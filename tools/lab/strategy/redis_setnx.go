@@ -3,7 +3,7 @@ package strategy
 import "context"
 
 var redisSetnxSpec = Spec{
-	Name: "redis-setnx",
+	Name: "redis-setnx", Counts: true,
 	What: "SET NX event:user with a TTL lets one request of a user in; it then checks the count and inserts.",
 	When: `Against double clicks in front of something that is exact by itself. It guards the user and not the limit, for as long as the TTL
 and for as long as Redis remembers; after a crash the user is told that he has applied, and has nothing.`,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 )
 
 // schema is the same for all, but for the unique key, so that speeds compare.
@@ -15,7 +16,6 @@ var schema = []string{
 	`CREATE TABLE answers (request VARCHAR(64) PRIMARY KEY, outcome VARCHAR(32) NOT NULL)`,
 	`CREATE TABLE outbox (id BIGINT AUTO_INCREMENT PRIMARY KEY, user VARCHAR(64) NOT NULL)`,
 	`CREATE TABLE rewards (call_id VARCHAR(64) PRIMARY KEY, user VARCHAR(64) NOT NULL)`,
-	`CREATE TABLE unrelated (id INT PRIMARY KEY, body VARCHAR(64) NOT NULL)`,
 }
 
 // Prepare makes the tables of a strategy in an empty database, with a campaign of one place for each of limit users.
@@ -25,25 +25,10 @@ func Prepare(ctx context.Context, db *sql.DB, spec Spec, limit int) error {
 		key = "UNIQUE KEY (user)"
 	}
 	grants := `CREATE TABLE grants (id BIGINT AUTO_INCREMENT PRIMARY KEY, user VARCHAR(64) NOT NULL, ` + key + `)`
-	for _, statement := range append([]string{grants}, schema...) {
+	campaign := fmt.Sprintf(`INSERT INTO campaign (id, quota) VALUES (1, %d)`, limit)
+	for _, statement := range slices.Concat(schema, []string{grants, campaign}) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("prepare: %w", err)
-		}
-	}
-	return Reset(ctx, db, limit)
-}
-
-// Reset empties the tables.
-func Reset(ctx context.Context, db *sql.DB, limit int) error {
-	statements := []string{
-		`DELETE FROM campaign`, `DELETE FROM grants`, `DELETE FROM points`, `DELETE FROM answers`, `DELETE FROM outbox`,
-		`DELETE FROM rewards`, `DELETE FROM unrelated`,
-		fmt.Sprintf(`INSERT INTO campaign (id, quota) VALUES (1, %d)`, limit),
-		`INSERT INTO unrelated (id, body) VALUES (1, 'nobody else reads it')`,
-	}
-	for _, statement := range statements {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("reset: %w", err)
 		}
 	}
 	return nil

@@ -79,6 +79,7 @@ type Spec struct {
 	Name   string
 	Unique bool // the table of grants has UNIQUE (user)
 	Topic  bool // there is a topic of the trial's name
+	Counts bool // it keeps the count of the grants in campaign.granted
 	New    func(*World) Strategy
 	What   string // it is, in a sentence
 	When   string // it is the right choice

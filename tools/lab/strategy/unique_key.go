@@ -6,7 +6,7 @@ import (
 )
 
 var uniqueKeySpec = Spec{
-	Name: "unique-key", Unique: true,
+	Name: "unique-key", Unique: true, Counts: true,
 	What: "UNIQUE (user) stops the second row of a user; the counter is raised after the insert and looked at then.",
 	When: `Enrolment, registration, anything where a user has one and the crowd is small. Everybody writes, those who are refused too,
 so all of them queue at the counter's row; and several a user need a number in the key that somebody has to give out.`,

@@ -3,6 +3,7 @@ package trial
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,12 @@ type try struct {
 	user           string
 	sent, received time.Time
 	outcome        strategy.Outcome
+	serial         int64 // that a promise names; 0: none
+}
+
+// final reports whether the try told the user what came of it.
+func (t try) final() bool {
+	return t.outcome != busy && t.outcome != unknown && t.outcome != odd && t.outcome != strategy.Queued
 }
 
 func (t try) holder() bool { return t.outcome == strategy.Granted || t.outcome == strategy.Replayed }
@@ -41,10 +48,11 @@ type Crowd struct {
 
 	granted atomic.Int64
 	done    atomic.Int64 // users who are through
+	repeats atomic.Int64 // tries that had no answer and were made again
 
 	mu     sync.Mutex
 	tries  []try
-	visits []time.Duration // from the first try to the answer
+	visits []time.Duration // from the first try to the answer, of those who had one
 }
 
 // each runs work on so many connections at once and returns when all have ended.
@@ -96,21 +104,30 @@ func (d *door) post(path, user string) try {
 	t := try{user: user, sent: time.Now()}
 	response, err := d.conns[d.turn%len(d.conns)].Do(d.bytes)
 	t.received = time.Now()
-	t.outcome = read(response, err)
+	t.outcome, t.serial = read(response, err)
 	return t
 }
 
-func read(response client.Response, err error) strategy.Outcome {
+func read(response client.Response, err error) (outcome strategy.Outcome, serial int64) {
+	if outcome = outcomeOf(response, err); outcome == strategy.Granted || outcome == strategy.Replayed {
+		var claim struct{ Serial int64 }
+		_ = json.Unmarshal(response.Body, &claim) // most strategies number nothing
+		serial = claim.Serial
+	}
+	return outcome, serial
+}
+
+func outcomeOf(response client.Response, err error) strategy.Outcome {
 	says := func(word string) bool { return bytes.Contains(response.Body, []byte(word)) }
 	switch {
 	case err != nil:
 		return unknown
+	case says(`"pending"`), response.Status == http.StatusTooManyRequests, says("claim_not_final"):
+		return busy // also a repeat: what is replayed is no promise yet
 	case response.Status == http.StatusOK && response.Replayed:
 		return strategy.Replayed
 	case response.Status == http.StatusAccepted && says("queued"):
 		return strategy.Queued
-	case says(`"pending"`), response.Status == http.StatusTooManyRequests, says("claim_not_final"):
-		return busy
 	case response.Status == http.StatusOK, response.Status == http.StatusAccepted:
 		return strategy.Granted
 	case response.Status == http.StatusConflict && says("sold_out"):
@@ -133,6 +150,7 @@ func (d *door) insist(ask func() try) try {
 			d.crowd.end(time.Since(begin), t)
 			return t
 		}
+		d.crowd.repeats.Add(1)
 		d.turn++
 		<-time.After(pause)
 	}
@@ -147,7 +165,9 @@ func (c *Crowd) note(t try) {
 func (c *Crowd) end(took time.Duration, t try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.visits = append(c.visits, took)
+	if t.final() {
+		c.visits = append(c.visits, took)
+	}
 	if t.outcome == strategy.Granted {
 		c.granted.Add(1)
 	}

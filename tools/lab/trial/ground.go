@@ -134,11 +134,6 @@ func memory(ctx context.Context, client *redis.Client, name string) (bytes int64
 	return bytes, nil
 }
 
-// Reset makes the ground as it was at first.
-func (g *Ground) Reset(ctx context.Context) error {
-	return errors.Join(strategy.Reset(ctx, g.DB, g.Limit), g.forget(ctx))
-}
-
 func (g *Ground) forget(ctx context.Context) error {
 	const atOnce = 1_000
 	found, err := keys(ctx, g.Redis, g.Name)

@@ -90,6 +90,19 @@ func (h *history) add(t try) {
 	}
 }
 
+// onlySoldOut reports whether all that the user was told is that all are gone.
+func (h *history) onlySoldOut() bool { return h.soldOut && h.held.IsZero() && !h.refused && !h.queued }
+
+// misnumbered counts the promises that name another number than the row has.
+func misnumbered(tries []try, serials map[string]int64) (found int) {
+	for _, t := range tries {
+		if serial, ok := serials[t.user]; ok && t.serial > 0 && t.serial != serial {
+			found++
+		}
+	}
+	return found
+}
+
 // judge compares what the users of a drop were told with the record.
 func judge(limit int, tries []try, r Record) (v Verdict) {
 	people := histories(tries)
@@ -100,6 +113,7 @@ func judge(limit int, tries []try, r Record) (v Verdict) {
 	v.Over = max(0, len(r.Rows)-limit)
 	v.Twice = len(r.Rows) - len(owned)
 	v.Miscounted = r.miscounted()
+	v.Wrong += misnumbered(tries, r.Serials)
 	soldOut := false
 	for user, h := range people {
 		soldOut = soldOut || h.soldOut
@@ -120,7 +134,7 @@ func (v *Verdict) judge(h *history, owns, decided bool) {
 	switch {
 	case !owns && !h.held.IsZero(), !owns && h.queued && !decided:
 		v.Lost++
-	case !owns && h.refused && !h.soldOut:
+	case !owns && h.refused && !h.soldOut, owns && h.onlySoldOut():
 		v.Wrong++
 	}
 	if h.last == busy || h.last == unknown {
@@ -215,9 +229,12 @@ func judgeSeat(tries []try, r Record) (v Verdict) {
 		}
 	}
 	var all []*stay
-	for _, s := range stays {
-		if s.to.IsZero() {
-			s.to = tries[len(tries)-1].received.Add(time.Hour) // kept
+	for user, s := range stays {
+		if s.to.IsZero() { // kept
+			s.to = tries[len(tries)-1].received.Add(time.Hour)
+			if !slices.Contains(r.Rows, user) {
+				v.Lost++
+			}
 		}
 		all = append(all, s)
 	}
@@ -231,11 +248,7 @@ func judgeSeat(tries []try, r Record) (v Verdict) {
 		}
 	}
 	v.Over = max(v.Over, len(r.Rows)-1)
-	kept := len(stays) > cancels
-	if kept && len(r.Rows) == 0 {
-		v.Lost++
-	}
-	if !kept {
+	if len(stays) <= cancels {
 		v.Burned++ // the seat is free, or somebody's who does not know, and nobody gets it
 	}
 	v.Miscounted = r.miscounted()

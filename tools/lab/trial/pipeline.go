@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,21 +103,32 @@ func (p *product) addresses() []string { return p.listen }
 
 func (p *product) campaign() string { return p.id }
 
-func (p *product) rest(ctx context.Context, promised int) error {
+func (p *product) rest(ctx context.Context, promised int) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, restWithin)
 	defer cancel()
-	_, err := drop.WaitForRest(ctx, p.DB, p.id, drop.Wait{Rows: int64(promised), Backlog: p.Backlog, Quiet: 2 * time.Second})
-	return err
+	rest, err := drop.WaitForRest(ctx, p.DB, p.id, drop.Wait{Rows: int64(promised), Backlog: p.Backlog, Quiet: 2 * time.Second})
+	return rest.LastRow, err
 }
 
 func (p *product) record(ctx context.Context) (r Record, err error) {
 	const of = ` WHERE campaign_id = (SELECT id FROM campaigns WHERE slug = ?)`
-	if r.Rows, err = column(ctx, p.DB, `SELECT user_id FROM coupons`+of+` AND status = 'active' ORDER BY serial`, p.id); err != nil {
+	coupons, err := column(ctx, p.DB, `SELECT CONCAT(serial, ' ', user_id) FROM coupons`+of+` AND status = 'active' ORDER BY serial`, p.id)
+	if err != nil {
 		return Record{}, err
 	}
-	return r, p.DB.QueryRowContext(ctx, `SELECT issued FROM campaigns WHERE slug = ?`, p.id).Scan(&r.Counted)
+	r.Serials = map[string]int64{}
+	for _, coupon := range coupons {
+		serial, user, _ := strings.Cut(coupon, " ")
+		r.Rows = append(r.Rows, user)
+		if r.Serials[user], err = strconv.ParseInt(serial, 10, 64); err != nil {
+			return Record{}, err
+		}
+	}
+	r.Counted = new(int)
+	return r, p.DB.QueryRowContext(ctx, `SELECT issued FROM campaigns WHERE slug = ?`, p.id).Scan(r.Counted)
 }
 
+// stats are not known of the product.
 func (p *product) stats() serve.Stats { return serve.Stats{} }
 
 func (p *product) close() error { return p.Close() }

@@ -60,7 +60,7 @@ func (p *probe) stop() []time.Duration {
 	return p.latency
 }
 
-// percentile sorts.
+// percentile sorts its argument in place.
 func percentile(of []time.Duration, percent int) float64 {
 	if len(of) == 0 {
 		return 0

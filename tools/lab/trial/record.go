@@ -13,19 +13,20 @@ import (
 
 // Record is what the stores hold at rest.
 type Record struct {
-	Rows    []string        // the users with a place, in the order of their rows
-	Counted int             // places as the strategy counts them itself; 0: it does not
-	Decided map[string]bool // of a queue: whose turn came
-	Rewards map[string]int  // by user, where the reward is a call
+	Rows    []string         // the users with a place, in the order of their rows
+	Serials map[string]int64 // by user, where places are numbered
+	Counted *int             // places as the strategy counts them itself; nil: it does not
+	Decided map[string]bool  // of a queue: whose turn came
+	Rewards map[string]int   // by user, where the reward is a call
 	Points  int
 	Grade   int
 }
 
 func (r Record) miscounted() int {
-	if r.Counted == 0 {
+	if r.Counted == nil {
 		return 0
 	}
-	return max(r.Counted-len(r.Rows), len(r.Rows)-r.Counted)
+	return max(*r.Counted-len(r.Rows), len(r.Rows)-*r.Counted)
 }
 
 const (
@@ -59,8 +60,11 @@ func (g *Ground) Record(ctx context.Context) (r Record, err error) {
 	if r.Rows, err = column(ctx, g.DB, `SELECT user FROM grants ORDER BY id`); err != nil {
 		return Record{}, err
 	}
-	if err = g.DB.QueryRowContext(ctx, `SELECT granted FROM campaign`).Scan(&r.Counted); err != nil {
-		return Record{}, err
+	if g.Spec.Counts {
+		r.Counted = new(int)
+		if err = g.DB.QueryRowContext(ctx, `SELECT granted FROM campaign`).Scan(r.Counted); err != nil {
+			return Record{}, err
+		}
 	}
 	rewarded, err := column(ctx, g.DB, `SELECT user FROM rewards`)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/seonchak/seonchak/tools/lab/serve"
 	"github.com/seonchak/seonchak/tools/lab/strategy"
@@ -18,9 +19,10 @@ import (
 
 // target is what a crowd comes to.
 type target interface {
-	addresses() []string                          // host:port of each server
-	campaign() string                             // its id, and a part of the names of its keys in Redis
-	rest(ctx context.Context, promised int) error // returns when nothing is under way any more
+	addresses() []string // host:port of each server
+	campaign() string    // its id, and a part of the names of its keys in Redis
+	// rest returns when nothing is under way any more, and since when all rows are there; zero without rows.
+	rest(ctx context.Context, promised int) (lastRow time.Time, err error)
 	record(ctx context.Context) (Record, error)
 	crashed(ctx context.Context) (bool, error) // a server has died
 	stats() serve.Stats
@@ -132,7 +134,12 @@ func (s *servers) addresses() []string { return s.listen }
 
 func (s *servers) campaign() string { return s.Name }
 
-func (s *servers) rest(ctx context.Context, _ int) error { return s.Rest(ctx) }
+// rest takes now for the time of the last row: who is granted a place by a database has the row already, and work in the
+// background ends with it.
+func (s *servers) rest(ctx context.Context, _ int) (time.Time, error) {
+	err := s.Rest(ctx)
+	return time.Now(), err
+}
 
 func (s *servers) record(ctx context.Context) (Record, error) { return s.Record(ctx) }
 

@@ -18,20 +18,30 @@ type Result struct {
 	Case
 	Verdict    Verdict `json:"verdict"`
 	Crashed    bool    `json:"crashed"`  // a server died; a slow strategy may not come to it
-	Answered   int     `json:"answered"` // applies that had an answer in the end
+	SoldOut    bool    `json:"sold_out"` // somebody was told that all are gone; a slow strategy may not come to it
+	Answered   int     `json:"answered"` // applies that had a final answer
 	Granted    int     `json:"granted"`
 	Seconds    float64 `json:"seconds"`
 	PerSecond  float64 `json:"per_second"`   // answers
 	GrantsRate float64 `json:"grants_per_s"` // until the last grant
+	LastRow    float64 `json:"last_row_s"`   // from the first try to the last row: a promise may come before its row
 	P50        float64 `json:"p50_ms"`       // from the first try to the answer
 	P99        float64 `json:"p99_ms"`
-	Retries    int64   `json:"retries"` // of the servers
+	Repeats    int64   `json:"repeats"` // of the users, who had no answer or were told to come again
+	Retries    int64   `json:"retries"` // of the servers; what the product does is not known
 	Deadlocks  int64   `json:"deadlocks"`
 	TimeOuts   int64   `json:"time_outs"`
 	Statements float64 `json:"statements_per_grant"`
 	OtherP50   float64 `json:"other_p50_ms"` // of an unrelated query meanwhile
 	OtherP99   float64 `json:"other_p99_ms"`
 	Memory     int64   `json:"redis_bytes"`
+}
+
+// Tried reports whether the trial came to what it is held for: the crash, and in a drop the limit. What went wrong before
+// the limit counts all the same.
+func (r Result) Tried() bool {
+	limited := r.Workload == Drop || r.Workload == DoubleClick
+	return r.Crashed == r.Crash && (!limited || r.SoldOut || !r.Verdict.Right())
 }
 
 // Options say where trials are held.
@@ -66,7 +76,7 @@ func Run(ctx context.Context, options Options, which Case) (result Result, err e
 }
 
 func raise(ctx context.Context, options Options, which Case, logs string) (t target, dsn string, err error) {
-	if which.Strategy == Pipeline || which.Strategy == PipelinePaced {
+	if which.Product() {
 		p, err := startProduct(ctx, options.Stores, options.Bin, logs, which)
 		if p == nil {
 			return nil, "", err
@@ -119,6 +129,7 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 		return Result{}, err
 	}
 	result := c.result(which, cost.took, r)
+	result.LastRow = cost.lastRow.Seconds()
 	result.Statements = float64(cost.statements) / float64(max(1, result.Granted))
 	result.OtherP50, result.OtherP99 = percentile(cost.other, 50), percentile(cost.other, 99)
 	stats := t.stats()
@@ -138,6 +149,7 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 // cost is what a crowd took of the machine.
 type cost struct {
 	took       time.Duration
+	lastRow    time.Duration // until the last row was there
 	statements int64
 	other      []time.Duration // latencies of an unrelated query meanwhile
 }
@@ -159,9 +171,14 @@ func (c *Crowd) expense(ctx context.Context, options Options, which Case, t targ
 	c.comeFor(ctx, options, which)
 	spent.took = time.Since(begin)
 	gone()
-	if err := errors.Join(ctx.Err(), <-crash, t.rest(ctx, c.promised())); err != nil {
+	if err := errors.Join(ctx.Err(), <-crash); err != nil {
 		return cost{}, err
 	}
+	lastRow, err := t.rest(ctx, c.promised())
+	if err != nil {
+		return cost{}, err
+	}
+	spent.lastRow = max(0, lastRow.Sub(begin)) // there may be none
 	after, err := statements(ctx, other.db)
 	spent.statements = after - before - other.asked.Load()
 	return spent, err
@@ -217,10 +234,12 @@ func (c *Crowd) promised() int {
 func (c *Crowd) result(which Case, took time.Duration, r Record) Result {
 	result := Result{Case: which, Answered: len(c.visits), Granted: int(c.granted.Load()), Seconds: took.Seconds()}
 	result.PerSecond = float64(len(c.visits)) / took.Seconds()
+	result.Repeats = c.repeats.Load()
 	result.P50, result.P99 = percentile(c.visits, 50), percentile(c.visits, 99)
 	result.Verdict = c.verdict(which, r)
 	var first, last time.Time
 	for _, t := range c.tries {
+		result.SoldOut = result.SoldOut || t.outcome == strategy.SoldOut
 		if first.IsZero() || t.sent.Before(first) {
 			first = t.sent
 		}

@@ -21,6 +21,16 @@ const (
 // Workloads are all of them.
 var Workloads = []string{Drop, DoubleClick, Contention, Booking}
 
+// The sizes that are the same for all strategies.
+const (
+	Usual   = 64    // connections of all trials but the sweep's and the booking's
+	Adds    = 1_280 // of a contention
+	Seekers = 100   // of a booking
+)
+
+// Sweep are the connections of a drop at one server, one after the other.
+var Sweep = []int{8, Usual, 256}
+
 const (
 	clicks  = 5
 	cancels = 3
@@ -37,6 +47,9 @@ type Case struct {
 	Applies     int    `json:"applies"`
 	Limit       int    `json:"limit"`
 }
+
+// Product reports whether the product itself is tried.
+func (c Case) Product() bool { return c.Strategy == Pipeline || c.Strategy == PipelinePaced }
 
 func (c Case) users() []string {
 	if c.Workload != DoubleClick {
@@ -69,6 +82,7 @@ func (c *Crowd) add(ctx context.Context, which Case) {
 			begin := time.Now()
 			t := d.post("/v1/points", account)
 			for t.outcome == busy && time.Since(begin) < patience {
+				c.repeats.Add(1)
 				<-time.After(pause)
 				t = d.post("/v1/points", account)
 			}
