@@ -49,8 +49,8 @@ load: build services ## the load tool: 1,000 coupons, 100,000 users in 10 s; mor
 
 .PHONY: lab
 lab: build services ## every known way to do it side by side, a quarter of an hour; STRATEGY=for-update runs one
-	@$(with_stores) bin/lab run --bin bin $(if $(STRATEGY),--again $(STRATEGY))
-	@$(if $(STRATEGY),,bin/lab report && rm -r bin/lab-results)
+	@$(with_stores) bin/lab run --bin bin --commit $(VERSION) $(if $(STRATEGY),--again $(STRATEGY))
+	@$(if $(STRATEGY),,bin/lab report)
 
 .PHONY: model
 model: ## every reachable state of the model of the protocol, in all its configurations

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,12 +21,14 @@ import (
 const runHelp = `Runs strategies on the stores in the environment (eval "$(scripts/services.sh env)"), all of them without an argument. A name
 also stands for all that begin with it: isolation, redis-lock.
 
-Every trial's result is kept at once: a run that was interrupted goes on where it was, --again begins anew.`
+Every trial's result is kept at once: a run that was interrupted goes on where it was, --again begins anew, and so does another
+commit, machine, store or command line.`
 
 // runFlags are what the command line of lab run says.
 type runFlags struct {
 	bin, results string
 	workload     string
+	commit       string
 	users, limit int
 	longest      time.Duration
 	again        bool
@@ -43,6 +44,7 @@ func runCommand() *cobra.Command {
 	flags.StringVar(&f.bin, "bin", "bin", "`folder` of the product, as make build fills it")
 	flags.StringVar(&f.results, "results", "bin/lab-results", "`folder` of the results")
 	flags.StringVar(&f.workload, "workload", "", fmt.Sprintf("only this of %q", trial.Workloads))
+	flags.StringVar(&f.commit, "commit", "unknown", "what is measured, for the page")
 	flags.IntVar(&f.users, "users", 20_000, "how many come to a drop")
 	flags.IntVar(&f.limit, "limit", 1_000, "places of a drop")
 	flags.DurationVar(&f.longest, "longest", 2*time.Second, "users come to a trial for so long at most")
@@ -91,12 +93,12 @@ func choose(names []string) (chosen []string, err error) {
 // hold holds all trials of a strategy that have no result yet.
 func (f *runFlags) hold(c *cobra.Command, stores procs.Stores, name string) (kept report.Kept, err error) {
 	path := filepath.Join(f.results, name+".json")
+	about := report.NewAbout(os.Getenv("SEONCHAK_STORES"), f.commit, fmt.Sprintf("bin/lab run --users %d --limit %d --longest %s", f.users, f.limit, f.longest))
 	if !f.again {
-		if kept, err = report.Load(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if kept, err = report.LoadSame(path, about); err != nil {
 			return report.Kept{}, err
 		}
 	}
-	about := report.NewAbout(os.Getenv("SEONCHAK_STORES"), fmt.Sprintf("bin/lab run --users %d --limit %d --longest %s", f.users, f.limit, f.longest))
 	for _, which := range f.cases(name) {
 		if slices.ContainsFunc(kept.Results, func(r trial.Result) bool { return r.Case == which }) {
 			continue
@@ -134,15 +136,6 @@ func describe(which trial.Case) string {
 	return fmt.Sprintf("%s: %s, %d servers%s, %d at once", which.Strategy, which.Workload, which.Servers, crash, which.Connections)
 }
 
-// sweep are the connections of a drop; the middle one is that of the other trials.
-var sweep = []int{8, 64, 256}
-
-const (
-	usual   = 64
-	adds    = 1_280
-	seekers = 100
-)
-
 // cases are the trials of a strategy.
 func (f *runFlags) cases(name string) (cases []trial.Case) {
 	add := func(which trial.Case) {
@@ -150,19 +143,19 @@ func (f *runFlags) cases(name string) (cases []trial.Case) {
 			cases = append(cases, which)
 		}
 	}
-	for _, connections := range sweep {
+	for _, connections := range trial.Sweep {
 		add(trial.Case{Strategy: name, Workload: trial.Drop, Servers: 1, Connections: connections, Applies: f.users, Limit: f.limit})
 	}
 	adder, canceller := can(name)
 	for _, workload := range trial.Workloads {
-		which := trial.Case{Strategy: name, Workload: workload, Connections: usual, Applies: f.users, Limit: f.limit}
+		which := trial.Case{Strategy: name, Workload: workload, Connections: trial.Usual, Applies: f.users, Limit: f.limit}
 		switch {
 		case workload == trial.Contention && !adder, workload == trial.Booking && !canceller:
 			continue
 		case workload == trial.Contention:
-			which.Applies, which.Limit = adds, 1
+			which.Applies, which.Limit = trial.Adds, 1
 		case workload == trial.Booking:
-			which.Applies, which.Limit, which.Connections = seekers, 1, seekers
+			which.Applies, which.Limit, which.Connections = trial.Seekers, 1, trial.Seekers
 		}
 		for _, servers := range []int{1, 2} {
 			for _, crash := range []bool{false, true} {

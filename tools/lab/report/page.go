@@ -13,11 +13,13 @@ import (
 	"github.com/seonchak/seonchak/tools/lab/trial"
 )
 
-// usual are the connections of all trials but the sweep's and the booking's.
-const usual = 64
-
-// Write writes lab.md, and its plots into the folder lab beside it.
+// Write writes lab.md, and its plots into the folder lab beside it. Results that do not compare are an error.
 func Write(docs string, kept []Kept) error {
+	for _, k := range kept {
+		if !k.About.Same(kept[0].About) {
+			return fmt.Errorf("results of %+v and of %+v are not to be compared", kept[0].About, k.About)
+		}
+	}
 	plots := filepath.Join(docs, "lab")
 	if err := os.MkdirAll(plots, 0o755); err != nil { //nolint:gosec // documentation is for everybody
 		return err
@@ -54,15 +56,15 @@ func (p *page) head(about About) {
 same stores, to the same crowds; the pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs
 one.
 `)
-	p.say("Measured on %s: %s; %s; %s; `%s`.", about.Date, about.Machine, about.Stores, about.Go, about.Command)
+	p.say("Measured on %s, commit %s: %s; %s; %s; `%s`.", about.Date, about.Commit, about.Machine, about.Stores, about.Go, about.Command)
 	p.say("The crowd, the servers and the stores share these cores, so a figure says how the strategies stand to each other and nothing about a")
 	p.say("larger machine. Each is of one run.\n\n| workload | the crowd |\n|---|---|")
-	p.say("| drop | %s users come once each for %s places, 64 at a time; whoever comes after the time of the trial is over is not let in |",
-		number(p.all[0].Applies), number(p.all[0].Limit))
-	p.say(`| double-click | a fifth of the users click 5 times at once each, for as many places |
-| contention | 1,280 times 10 points are added to one account, 64 at a time |
-| booking | 100 users want one seat; the first three who get it give it back |
-
+	p.say("| drop | %s users come once each for %s places, %d at a time; whoever comes after the time of the trial is over is not let in |",
+		number(p.all[0].Applies), number(p.all[0].Limit), trial.Usual)
+	p.say("| double-click | a fifth of the users click 5 times at once each, for as many places |")
+	p.say("| contention | %s times 10 points are added to one account, %d at a time |", number(trial.Adds), trial.Usual)
+	p.say("| booking | %d users want one seat; the first three who get it give it back |", trial.Seekers)
+	p.say(`
 Each with one server and with two, without and with a crash: a server of a strategy is killed (SIGKILL) halfway between two writes that
 belong together, and started again; the api-server of the pipeline at any moment in the middle of the grants. A user who gets no
 answer, or is told to come again, does so for 5 s.
@@ -75,24 +77,29 @@ answer, or is told to come again, does so for 5 s.
 | burned | places that nobody has or was promised, although users were told that all are gone |
 | wrong | answers that the record or another answer contradicts |
 | miscounted | how far the strategy's own count is from its rows |
-| unordered | users who were served although somebody had been sent away, or was served later, before they came |
+| unordered | users who were served before somebody who had asked and been answered earlier |
 | unanswered | users who still had no answer after 5 s |
 
-What a load shows depends on luck. That every verdict is reached is shown without: ` + "`tools/lab/trial/verdict_test.go`" + ` holds two
+What a load shows depends on luck. That every verdict is reached is shown without luck: ` + "`tools/lab/trial/verdict_test.go`" + ` holds two
 requests between the read and the write, and kills a server halfway.
 `)
 }
 
 func number(n int) string { return drop.Number(int64(n)) }
 
-// exact reports whether nothing was wrong in any trial of a strategy.
-func (p *page) exact(name string) bool {
+// right reports whether nothing was wrong in any trial of a strategy.
+func (p *page) right(name string) bool {
 	return !slices.ContainsFunc(p.all, func(r trial.Result) bool { return r.Strategy == name && !r.Verdict.Right() })
+}
+
+// exact reports whether a strategy was right and each of its trials came to what it is held for.
+func (p *page) exact(name string) bool {
+	return p.right(name) && !slices.ContainsFunc(p.all, func(r trial.Result) bool { return r.Strategy == name && !r.Tried() })
 }
 
 func (p *page) find(name, workload string, servers int, crash bool) (trial.Result, bool) {
 	for _, r := range p.all {
-		if r.Strategy == name && r.Workload == workload && r.Servers == servers && r.Crash == crash && (workload == trial.Booking || r.Connections == usual) {
+		if r.Strategy == name && r.Workload == workload && r.Servers == servers && r.Crash == crash && (workload == trial.Booking || r.Connections == trial.Usual) {
 			return r, true
 		}
 	}
@@ -102,18 +109,21 @@ func (p *page) find(name, workload string, servers int, crash bool) (trial.Resul
 // summary says who was exact, and how fast these are.
 func (p *page) summary() {
 	var exact, others []trial.Result
+	var open []string
 	for _, name := range Names() {
 		r, ok := p.find(name, trial.Drop, 1, false)
 		switch {
 		case !ok:
 		case p.exact(name):
 			exact = append(exact, r)
+		case p.right(name):
+			open = append(open, name)
 		default:
 			others = append(others, r)
 		}
 	}
 	p.say("## What came of it\n\nNothing was wrong in any trial of these. The figures are of the drop at one server, but for the last two columns: these add up")
-	p.say("all drops and double clicks. An answer is a grant or a refusal; who is slow does not come to the refusals.\n")
+	p.say("all drops and double clicks. An answer is a grant or a refusal; a slow strategy never gets as far as refusing.\n")
 	p.say("| exact | answers/s | grants/s | unordered | unanswered |\n|---|---:|---:|---:|---:|")
 	slices.SortStableFunc(exact, func(a, b trial.Result) int { return cmp.Compare(b.PerSecond, a.PerSecond) })
 	for _, r := range exact {
@@ -121,6 +131,9 @@ func (p *page) summary() {
 		p.say("| %s | %.0f | %.0f | %d | %d |", r.Strategy, r.PerSecond, r.GrantsRate, all.Unordered, all.Unanswered)
 	}
 	p.say("")
+	if len(open) > 0 {
+		p.say("Nothing was wrong with these either, but in a trial or more they were too slow to come to the limit, or to the crash: %s.\n", strings.Join(open, ", "))
+	}
 	p.standing(exact, others)
 	p.say("![throughput of the exact](lab/throughput-exact.svg)\n\n![throughput of the others](lab/throughput-others.svg)\n")
 }
@@ -168,7 +181,7 @@ func ahead(results []trial.Result, product trial.Result, by func(trial.Result) f
 
 // errors shows what was wrong in drop and double-click together.
 func (p *page) errors() {
-	p.say("## What each gets wrong\n\nDrop and double-click together. A dash: no server died, the strategy was too slow to come to it.\n")
+	p.say("## What each gets wrong\n\nDrop and double-click together. A dash: the strategy was too slow to come to the limit, or to\nthe crash.\n")
 	p.say("| strategy | 1 server | 2 servers | crash, 1 server | crash, 2 servers |\n|---|---|---|---|---|")
 	for _, name := range Names() {
 		p.say("| %s | %s | %s | %s | %s |", name, p.both(name, 1, false), p.both(name, 2, false), p.both(name, 1, true), p.both(name, 2, true))
@@ -178,13 +191,18 @@ func (p *page) errors() {
 
 func (p *page) both(name string, servers int, crash bool) string {
 	var sum trial.Verdict
-	held := false
+	held, tried := false, true
 	for _, workload := range []string{trial.Drop, trial.DoubleClick} {
-		if r, ok := p.find(name, workload, servers, crash); ok && r.Crashed == crash {
-			held, sum = true, sum.Plus(r.Verdict)
+		r, ok := p.find(name, workload, servers, crash)
+		if !ok {
+			continue
+		}
+		held, tried = true, tried && r.Tried()
+		if r.Tried() {
+			sum = sum.Plus(r.Verdict)
 		}
 	}
-	if !held {
+	if !held || !tried && sum.Right() {
 		return "–"
 	}
 	return Errors(sum)
@@ -195,22 +213,24 @@ func (p *page) costs() {
 	p.say(`## What each costs
 
 The drop at one server. Statements are all that the database server carried out, for those who were refused too. "Unrelated" is the
-latency of another table's query on the same database meanwhile, asked every 5 ms.
+latency of another table's query on the same database meanwhile, asked every 5 ms. A grant of a database is a row; one of the pipeline,
+or of a queue, is a promise whose row follows: "last row" is when the last one was there, after the first request. Repeats are of the
+users, who had no answer or were told to come again; retries are of the servers, and those of the pipeline are not known.
 `)
-	p.say("| strategy | answers/s | grants/s | p50 ms | p99 ms | retries/grant | deadlocks | lock time-outs | unordered | unanswered | statements/grant | unrelated p50 ms | p99 ms | Redis bytes/grant |")
-	p.say("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+	p.say("| strategy | answers/s | grants/s | last row after, s | p50 ms | p99 ms | repeats | retries/grant | deadlocks | lock time-outs | unordered | unanswered | statements/grant | unrelated p50 ms | p99 ms | Redis bytes/grant |")
+	p.say("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, name := range Names() {
 		r, ok := p.find(name, trial.Drop, 1, false)
 		if !ok {
 			continue
 		}
 		grants := float64(max(1, r.Granted))
-		p.say("| %s | %.0f | %.0f | %.1f | %.1f | %.1f | %d | %d | %d | %d | %.1f | %.1f | %.1f | %.0f |", name, r.PerSecond, r.GrantsRate, r.P50, r.P99,
-			float64(r.Retries)/grants, r.Deadlocks, r.TimeOuts, r.Verdict.Unordered, r.Verdict.Unanswered, r.Statements, r.OtherP50, r.OtherP99,
+		p.say("| %s | %.0f | %.0f | %.2f | %.1f | %.1f | %d | %s | %s | %s | %d | %d | %.1f | %.1f | %.1f | %.0f |", name, r.PerSecond, r.GrantsRate,
+			r.LastRow, r.P50, r.P99, r.Repeats, ofServers(r, "%.1f", float64(r.Retries)/grants), ofServers(r, "%d", r.Deadlocks), ofServers(r, "%d", r.TimeOuts), r.Verdict.Unordered, r.Verdict.Unanswered, r.Statements, r.OtherP50, r.OtherP99,
 			float64(r.Memory)/grants)
 	}
 	p.say("\nThe unrelated query waits for the cores, too, and who answers ten times as many a second takes more of them: where it is slower beside the")
-	p.say("pipeline than beside a database that does all of it, that is the likely reason; machines of their own were not to be had.\n")
+	p.say("pipeline than beside a database that does all of it, that is the likely reason; we had no separate machines.\n")
 }
 
 // others shows the two workloads that not every strategy is for.
@@ -223,8 +243,8 @@ func (p *page) others() {
 			if !ok {
 				continue
 			}
-			p.say("| %s | %s | %s | %s | %s | %.1f | %.1f | %d |", name, p.one(name, workload, 1, false), p.one(name, workload, 2, false),
-				p.one(name, workload, 1, true), p.one(name, workload, 2, true), r.Seconds, r.P99, r.Retries)
+			p.say("| %s | %s | %s | %s | %s | %.1f | %.1f | %s |", name, p.one(name, workload, 1, false), p.one(name, workload, 2, false),
+				p.one(name, workload, 1, true), p.one(name, workload, 2, true), r.Seconds, r.P99, ofServers(r, "%d", r.Retries))
 		}
 		p.say("")
 	}
@@ -234,7 +254,7 @@ func (p *page) others() {
 
 func (p *page) one(name, workload string, servers int, crash bool) string {
 	r, ok := p.find(name, workload, servers, crash)
-	if !ok || r.Crashed != crash {
+	if !ok || !r.Tried() {
 		return "–"
 	}
 	return Errors(r.Verdict)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -23,18 +24,21 @@ const (
 // draw writes the plots into a folder.
 func draw(dir string, all []trial.Result) error {
 	p := &page{all: all}
-	var exact, others []string
+	var exact, others, wrong []string
 	for _, name := range Names() {
-		if p.exact(name) {
+		switch {
+		case p.exact(name):
 			exact = append(exact, name)
-		} else {
+		case p.right(name):
 			others = append(others, name)
+		default:
+			others, wrong = append(others, name), append(wrong, name)
 		}
 	}
 	return errors.Join(
 		drawThroughput(filepath.Join(dir, "throughput-exact.svg"), "Answers per second of the exact ones", all, exact),
-		drawThroughput(filepath.Join(dir, "throughput-others.svg"), "Answers per second of those that get something wrong", all, others),
-		drawErrors(filepath.Join(dir, "errors.svg"), all, others),
+		drawThroughput(filepath.Join(dir, "throughput-others.svg"), "Answers per second of the others", all, others),
+		drawErrors(filepath.Join(dir, "errors.svg"), all, wrong),
 	)
 }
 
@@ -42,7 +46,7 @@ func draw(dir string, all []trial.Result) error {
 func drawThroughput(path, title string, all []trial.Result, names []string) error {
 	chart := plot.New()
 	chart.Title.Text, chart.X.Label.Text, chart.Y.Label.Text = title, "at once", "answers/s"
-	chart.X.Scale, chart.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks{{Value: 8, Label: "8"}, {Value: 64, Label: "64"}, {Value: 256, Label: "256"}}
+	chart.X.Scale, chart.X.Tick.Marker = plot.LogScale{}, sweepTicks()
 	chart.Y.Scale, chart.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	chart.X.Min, chart.X.Max = 8, 3_000   // room for the names
 	chart.Y.Min, chart.Y.Max = 10, 10_000 // at least
@@ -65,10 +69,18 @@ func drawThroughput(path, title string, all []trial.Result, names []string) erro
 	return chart.Save(width, height, path)
 }
 
+func sweepTicks() (ticks plot.ConstantTicks) {
+	for _, connections := range trial.Sweep {
+		ticks = append(ticks, plot.Tick{Value: float64(connections), Label: strconv.Itoa(connections)})
+	}
+	return ticks
+}
+
+// throughput leaves out where nobody had an answer: the scale has no 0.
 func throughput(all []trial.Result, name string) (points plotter.XYs) {
 	for _, r := range all {
-		if r.Strategy == name && r.Workload == trial.Drop && r.Servers == 1 && !r.Crash {
-			points = append(points, plotter.XY{X: float64(r.Connections), Y: max(10, r.PerSecond)})
+		if r.Strategy == name && r.Workload == trial.Drop && r.Servers == 1 && !r.Crash && r.PerSecond > 0 {
+			points = append(points, plotter.XY{X: float64(r.Connections), Y: r.PerSecond})
 		}
 	}
 	slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })

@@ -3,6 +3,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,7 @@ func Names() (names []string) {
 // About says where and when results were measured.
 type About struct {
 	Date    string `json:"date"`
+	Commit  string `json:"commit"`
 	Machine string `json:"machine"`
 	Stores  string `json:"stores"`
 	Go      string `json:"go"`
@@ -50,14 +52,30 @@ func Load(path string) (kept Kept, err error) {
 	return kept, nil
 }
 
-// NewAbout describes this machine; stores is what `services.sh env` says of them, command how the results are had again.
-func NewAbout(stores, command string) About {
+// LoadSame reads what a run has kept if it was about the same, else nothing.
+func LoadSame(path string, about About) (Kept, error) {
+	kept, err := Load(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !kept.About.Same(about) {
+		return Kept{}, nil
+	}
+	return kept, err
+}
+
+// Same reports whether results of the two are comparable: all but the day is the same.
+func (a About) Same(other About) bool {
+	a.Date = other.Date
+	return a == other
+}
+
+// NewAbout describes this machine; stores is what `services.sh env` says of them, commit what was measured, command how the
+// results are had again.
+func NewAbout(stores, commit, command string) About {
 	if stores == "" {
 		stores = "stores that were there already"
 	}
 	return About{
 		Date: time.Now().UTC().Format(time.DateOnly), Machine: fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor()),
-		Stores: stores, Go: runtime.Version(), Command: command,
+		Stores: stores, Commit: commit, Go: runtime.Version(), Command: command,
 	}
 }
 
@@ -83,15 +101,15 @@ func field(text, name string) string {
 func Terminal(w io.Writer, results []trial.Result) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...any) { _, _ = fmt.Fprintln(table, strings.TrimSuffix(fmt.Sprintln(cells...), "\n")) }
-	row("strategy\tworkload\tservers\tcrash\tat once\twrong\tunordered\tunanswered\tanswers/s\tgrants/s\tp50 ms\tp99 ms\tretries\tstatements/grant\tother p99 ms\tRedis KiB")
+	row("strategy\tworkload\tservers\tcrash\tat once\twrong\tunordered\tunanswered\tanswers/s\tgrants/s\tp50 ms\tp99 ms\tretries\tstatements/grant\tother p99 ms\tRedis KiB\trepeats")
 	for _, r := range results {
 		crash := "-"
 		if r.Crash {
 			crash = "crash"
 		}
-		row(fmt.Sprintf("%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f\t%d\t%.1f\t%.1f\t%d", r.Strategy, r.Workload, r.Servers, crash,
-			r.Connections, Errors(r.Verdict), r.Verdict.Unordered, r.Verdict.Unanswered, r.PerSecond, r.GrantsRate, r.P50, r.P99, r.Retries,
-			r.Statements, r.OtherP99, r.Memory>>10))
+		row(fmt.Sprintf("%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f\t%s\t%.1f\t%.1f\t%d\t%d", r.Strategy, r.Workload, r.Servers, crash,
+			r.Connections, Errors(r.Verdict), r.Verdict.Unordered, r.Verdict.Unanswered, r.PerSecond, r.GrantsRate, r.P50, r.P99, ofServers(r, "%d", r.Retries),
+			r.Statements, r.OtherP99, r.Memory>>10, r.Repeats))
 	}
 	_ = table.Flush()
 }
@@ -107,6 +125,14 @@ var kinds = []struct {
 	{"burned", func(v trial.Verdict) int { return v.Burned }},
 	{"wrong", func(v trial.Verdict) int { return v.Wrong }},
 	{"miscounted", func(v trial.Verdict) int { return v.Miscounted }},
+}
+
+// ofServers writes what the servers of a strategy have counted; the product's do not tell.
+func ofServers(r trial.Result, format string, figure any) string {
+	if r.Product() {
+		return "–"
+	}
+	return fmt.Sprintf(format, figure)
 }
 
 // Errors names what was wrong, "0" if nothing was.

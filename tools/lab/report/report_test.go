@@ -2,11 +2,13 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/seonchak/seonchak/tools/lab/trial"
 )
@@ -14,14 +16,15 @@ import (
 func dropped(name string, connections int, perSecond float64, v trial.Verdict) trial.Result {
 	return trial.Result{
 		Case:    trial.Case{Strategy: name, Workload: trial.Drop, Servers: 1, Connections: connections},
-		Verdict: v, PerSecond: perSecond, GrantsRate: perSecond / 2, Granted: 1,
+		Verdict: v, PerSecond: perSecond, GrantsRate: perSecond / 2, Granted: 1, SoldOut: true,
 	}
 }
 
-// written is the page of results.
+// written is the page of results, and of a strategy that gets something wrong.
 func written(t *testing.T, results ...trial.Result) string {
 	t.Helper()
 	docs := t.TempDir()
+	results = append(results, dropped("redis-set", trial.Usual, 1, trial.Verdict{Over: 1}))
 	require.NoError(t, Write(docs, []Kept{{Results: results}}))
 	for _, plot := range []string{"throughput-exact.svg", "throughput-others.svg", "errors.svg"} {
 		require.FileExists(t, filepath.Join(docs, "lab", plot))
@@ -33,23 +36,74 @@ func written(t *testing.T, results ...trial.Result) string {
 
 func TestThePageSaysWhereThePipelineStands(t *testing.T) {
 	t.Parallel()
-	naive, wrong := dropped("naive", usual, 900, trial.Verdict{Over: 7, Miscounted: 2}), trial.Verdict{Lost: 1}
-	atomic := dropped("atomic-update", usual, 500, trial.Verdict{})
-	first := written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, trial.Verdict{}))
+	naive, wrong := dropped("naive", trial.Usual, 900, trial.Verdict{Over: 7, Miscounted: 2}), trial.Verdict{Lost: 1}
+	atomic := dropped("atomic-update", trial.Usual, 500, trial.Verdict{})
+	first := written(t, naive, atomic, dropped(trial.Pipeline, trial.Usual, 600, trial.Verdict{}))
 	require.Contains(t, first, "more answers a second than the pipeline: none; more grants a second: none.")
 	require.Contains(t, first, "more answers a second: naive; more grants: naive.")
 	require.Contains(t, first, "| naive | over 7, miscounted 2 | – | – | – |")
-	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 400, trial.Verdict{})), "more answers a second than the pipeline: atomic-update;")
-	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, usual, 600, wrong)), "**The pipeline is not among them.**")
+	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, trial.Usual, 400, trial.Verdict{})), "more answers a second than the pipeline: atomic-update;")
+	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, trial.Usual, 600, wrong)), "**The pipeline is not among them.**")
 }
 
 func TestATrialWithoutItsCrashIsADash(t *testing.T) {
 	t.Parallel()
-	naive, slow := dropped("naive", usual, 900, trial.Verdict{Over: 7}), dropped("optimistic", usual, 5, trial.Verdict{})
+	naive, slow := dropped("naive", trial.Usual, 900, trial.Verdict{Over: 7}), dropped("optimistic", trial.Usual, 5, trial.Verdict{})
 	slow.Crash = true
 	require.Contains(t, written(t, naive, slow), "| optimistic | – | – | – | – |")
 	slow.Crashed = true
 	require.Contains(t, written(t, naive, slow), "| optimistic | – | – | 0 | – |")
+}
+
+func TestADropWithoutItsLimitIsADash(t *testing.T) {
+	t.Parallel()
+	slow := dropped("optimistic", trial.Usual, 5, trial.Verdict{})
+	slow.SoldOut = false
+	text := written(t, slow, dropped(trial.Pipeline, trial.Usual, 600, trial.Verdict{}))
+	require.Contains(t, text, "| optimistic | – | – | – | – |")
+	require.NotContains(t, text, "| optimistic | 5 | 2 | 0 | 0 |")
+	require.Contains(t, text, "or to the crash: optimistic.")
+	slow.Verdict.Over = 3
+	text = written(t, slow)
+	require.Contains(t, text, "| optimistic | over 3 | – | – | – |")
+	require.NotContains(t, text, "Nothing was wrong with these either")
+}
+
+func TestThePipelineDoesNotTellItsRetries(t *testing.T) {
+	t.Parallel()
+	naive, product := dropped("naive", trial.Usual, 900, trial.Verdict{}), dropped(trial.Pipeline, trial.Usual, 600, trial.Verdict{})
+	naive.LastRow, naive.Repeats, product.LastRow = 1.25, 7, 2.5
+	text := written(t, naive, product)
+	require.Contains(t, text, "| naive | 900 | 450 | 1.25 | 0.0 | 0.0 | 7 | 0.0 | 0 | 0 |")
+	require.Contains(t, text, "| pipeline | 600 | 300 | 2.50 | 0.0 | 0.0 | 0 | – | – | – |")
+}
+
+func TestOnlyResultsThatCompareAreOnePage(t *testing.T) {
+	t.Parallel()
+	results := []trial.Result{dropped("naive", trial.Usual, 900, trial.Verdict{Over: 7})}
+	today := About{Date: "2026-12-01", Commit: "a"}
+	tomorrow, another := today, today
+	tomorrow.Date, another.Commit = "2026-12-02", "b"
+	require.NoError(t, Write(t.TempDir(), []Kept{{today, results}, {tomorrow, results}}))
+	require.Error(t, Write(t.TempDir(), []Kept{{today, results}, {another, results}}))
+
+	path := filepath.Join(t.TempDir(), "naive.json")
+	content, err := json.Marshal(Kept{today, results})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	for about, held := range map[About]int{tomorrow: 1, another: 0} {
+		kept, err := LoadSame(path, about)
+		require.NoError(t, err)
+		require.Len(t, kept.Results, held)
+	}
+	_, err = LoadSame(path+"x", today)
+	require.NoError(t, err)
+}
+
+func TestAPlotShowsWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	all := []trial.Result{dropped("naive", 64, 3, trial.Verdict{}), dropped("naive", 8, 0, trial.Verdict{})}
+	require.Equal(t, plotter.XYs{{X: 64, Y: 3}}, throughput(all, "naive"))
 }
 
 func TestTheTerminalHasALineForEachTrial(t *testing.T) {
