@@ -39,7 +39,7 @@ func (m *Measurements) Write(dir string) error {
 func (m *Measurements) write(w io.Writer, charts []chart) {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) } // to memory
 	say("# Load report\n\nWritten by `make report`; do not edit. How to read it: a ratio is of two things measured by turns in one run, the")
-	say("median of the rounds with the lowest and the highest. Only right answers count, and all promises were compared with the rows.\n")
+	say("median of the rounds with the lowest and the highest. Only right answers count, and the promises of grants and drops were compared with the rows.\n")
 	m.writeSetup(say)
 	missing := m.writeTargets(say)
 	m.writeRates(say)
