@@ -3,6 +3,7 @@ package kafkastream
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -41,37 +42,40 @@ func (l *lane) run(ctx context.Context, quit <-chan struct{}) {
 	}
 }
 
-// work goes on until nothing is left that it took from the queue.
+// work goes on until nothing is left that it took from the queue. Who waits longest goes first, and what has failed goes
+// last, so that it never fills a batch while there is something else to send.
 func (l *lane) work(ctx context.Context, first *message) {
-	held := []*message{first}
+	waiting, failed := []*message{first}, []*message(nil)
 	pause := shortestPause
-	for cause := error(nil); len(held) > 0; {
-		runtime.Gosched()                      // whoever can run now may have a message for this batch
-		held = append(l.takeQueued(), held...) // what has failed goes last, so that it never fills a batch alone
-		if held = l.dropExpired(ctx, held, cause); len(held) == 0 {
+	for cause := error(nil); ; {
+		runtime.Gosched() // whoever can run now may have a message for this batch
+		waiting = l.dropExpired(ctx, l.takeQueued(waiting), cause)
+		failed = l.dropExpired(ctx, failed, cause)
+		fresh := min(len(waiting), batchLimit)
+		again := min(len(failed), batchLimit-fresh)
+		if fresh+again == 0 {
 			return
 		}
-		batch := held[:min(len(held), batchLimit)]
+		batch := slices.Concat(waiting[:fresh], failed[:again])
 		var left []*message
 		left, cause = l.attempt(ctx, batch)
-		held = append(left, held[len(batch):]...)
+		waiting, failed = waiting[fresh:], append(failed[again:], left...)
 		if len(left) < len(batch) { // a partition that fails does not hold up the others
 			pause = shortestPause
 			continue
 		}
-		rest(ctx, min(pause, time.Until(earliest(held))-tooLate))
+		rest(ctx, min(pause, time.Until(earliest(left))-tooLate))
 		pause = min(2*pause, longestPause)
 	}
 }
 
-func (l *lane) takeQueued() []*message {
-	queued := make([]*message, 0, len(l.queue)+1)
+func (l *lane) takeQueued(held []*message) []*message {
 	for {
 		select {
 		case m := <-l.queue:
-			queued = append(queued, m)
+			held = append(held, m)
 		default:
-			return queued
+			return held
 		}
 	}
 }
@@ -80,7 +84,7 @@ func (l *lane) takeQueued() []*message {
 func (l *lane) dropExpired(ctx context.Context, held []*message, cause error) []*message {
 	now := time.Now()
 	ended := ctx.Err() != nil
-	if !ended && earliest(held).Sub(now) > tooLate {
+	if len(held) == 0 || !ended && earliest(held).Sub(now) > tooLate {
 		return held
 	}
 	live := make([]*message, 0, len(held))

@@ -174,6 +174,32 @@ func TestAPartitionThatFailsHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+func TestLaneSendsWhoWaitsLongestFirst(t *testing.T) {
+	t.Parallel()
+	slow := func(context.Context, []*message) error {
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's fake clock
+		return nil
+	}
+	runLane(t, slow, func(t *testing.T, l *laneUnderTest) {
+		early := make([]*message, 2*batchLimit)
+		for i := range early {
+			early[i] = l.put(time.Minute)
+		}
+		for range 20 { // each of these comes while the lane has a batch on its way and another waiting
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's fake clock
+			for range batchLimit / 4 {
+				l.put(time.Minute)
+			}
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's fake clock
+		synctest.Wait()
+		for _, m := range early {
+			require.Contains(t, l.sent, m)
+			require.LessOrEqual(t, l.sent[m], 40*time.Millisecond)
+		}
+	})
+}
+
 func TestRecordsAreReadOnce(t *testing.T) {
 	t.Parallel()
 	m := newMessage(claimOf(1), time.Time{}, nil)
