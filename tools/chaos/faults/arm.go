@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/seonchak/seonchak/pkg/failpoint"
 	"github.com/seonchak/seonchak/tools/chaos/world"
@@ -50,11 +51,15 @@ func deal(programs []*world.Program, arms []world.Arm) error {
 }
 
 func awaitFired(ctx context.Context, programs []*world.Program) error {
-	bounded, cancel := context.WithTimeout(ctx, fireWithin)
-	defer cancel()
-	// What did not fire is missing in the table.
-	_ = world.Await(bounded, "every point is passed", func() bool { return fired(programs) })
+	awaitFor(ctx, fireWithin, func() bool { return fired(programs) })
 	return ctx.Err()
+}
+
+// awaitFor waits a while at most. What did not happen is missing in the table.
+func awaitFor(ctx context.Context, patience time.Duration, holds func() bool) {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = world.Await(bounded, "the points are passed", holds)
 }
 
 // passed reports whether each point has killed at least one of the programs, all of which were armed with it.

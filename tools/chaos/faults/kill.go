@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -19,7 +18,8 @@ var (
 		failpoint.Confirmed, failpoint.Answered,
 	}
 	issuePoints  = []failpoint.Point{failpoint.Fetched, failpoint.InsertSent, failpoint.CommitSent, failpoint.Committed}
-	outboxPoints = []failpoint.Point{failpoint.DirectSent, failpoint.SweepRead, failpoint.SweepPublished}
+	sweepPoints  = []failpoint.Point{failpoint.SweepRead, failpoint.SweepPublished}
+	outboxPoints = append([]failpoint.Point{failpoint.DirectSent}, sweepPoints...)
 	retryPoints  = []failpoint.Point{failpoint.RetryClaimed, failpoint.RetryApplied}
 	fencePoints  = []failpoint.Point{
 		failpoint.FenceBegun, failpoint.FenceSwept, failpoint.BarrierMade, failpoint.LogDrained, failpoint.EpochClosed,
@@ -42,7 +42,7 @@ func kills() []Class {
 		{Name: "kill fence at points", Short: true, Lasts: 60 * time.Second, Points: fencePoints, Fault: killFence},
 		{Name: "kill api-server at points", Short: true, Lasts: 10 * time.Second, Points: applyPoints, Fault: killServersAtPoints},
 		{Name: "kill consumer at points", Short: true, Lasts: 15 * time.Second, Points: issuePoints, Fault: killConsumersAtPoints},
-		{Name: "kill at the outbox", Short: true, Lasts: 15 * time.Second, Points: outboxPoints, Fault: killAtOutbox},
+		{Name: "kill at the outbox", Short: true, Lasts: 25 * time.Second, Points: outboxPoints, Fault: killAtOutbox},
 		{Name: "kill stock moves at points", Short: true, Restock: true, Lasts: 20 * time.Second, Points: slices.Concat(lowerPoints, cancelPoints), Fault: killStockMoves},
 		{Name: "kill api-servers", Lasts: 8 * time.Second, Fault: killing(func(s *Scene) []*world.Program { return s.Servers })},
 		{Name: "kill consumers", Lasts: 8 * time.Second, Fault: killing(func(s *Scene) []*world.Program { return s.Consumers })},
@@ -65,32 +65,62 @@ func killConsumersAtPoints(ctx context.Context, s *Scene) error {
 }
 
 // killAtOutbox takes the log away, so that grants are issued directly, and kills who does that. Then it takes the database
-// away too: what is granted until the api-servers notice stays pending, and who sweeps it is killed.
+// away too: what is granted until the api-servers notice stays pending, and who sweeps it is killed. Nobody knows who that
+// will be, so whoever sweeps is armed, and it goes on until both points have killed.
 func killAtOutbox(ctx context.Context, s *Scene) error {
 	log, database := s.Link(world.APISide, world.KafkaStore), s.Link(world.APISide, world.MySQLStore)
 	if err := log.Break(world.Cut); err != nil {
 		return err
 	}
-	for i, sweep := range []failpoint.Point{failpoint.SweepRead, failpoint.SweepPublished} {
-		direct := s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)[0]
-		if err := s.Servers[i].Arm(direct, world.Arm{Point: sweep, Pass: 1}); err != nil {
+	if err := spread(ctx, s.Servers, s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)); err != nil {
+		return err
+	}
+	if err := log.Mend(ctx); err != nil {
+		return err
+	}
+	sweepers := append([]*world.Program{s.Job("sweep")}, s.Servers...)
+	for _, sweeper := range sweepers {
+		if err := sweeper.Arm(s.arms(sweepPoints, 1)...); err != nil {
 			return err
 		}
 	}
-	const direct, dark = 6 * time.Second, 3 * time.Second
-	if err := world.Pause(ctx, direct); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, fireWithin)
+	defer cancel()
+	allPassed := func() bool { return passed(sweepers, sweepPoints) }
+	for !allPassed() && bounded.Err() == nil {
+		if err := s.strand(bounded, log, database); err != nil {
+			break // Heal mends the links; what did not fire is missing in the table
+		}
+		awaitFor(bounded, swept, allPassed)
+	}
+	return ctx.Err()
+}
+
+// swept is when a claim that was left pending has surely been swept, also one whose first sweeper was killed.
+const swept = 7 * time.Second
+
+// strand leaves claims pending: in the middle of granting the log and the database go away, and both come back.
+func (s *Scene) strand(ctx context.Context, links ...*world.Link) error {
+	began := time.Now()
+	granting := func() bool { return !s.Main.FirstGrantAfter(began).IsZero() }
+	if err := world.Await(ctx, "claims are granted", granting); err != nil {
 		return err
 	}
-	if err := database.Break(world.Cut); err != nil {
-		return err
+	for _, l := range links {
+		if err := l.Break(world.Cut); err != nil {
+			return err
+		}
 	}
+	const dark = 2 * time.Second
 	if err := world.Pause(ctx, dark); err != nil {
 		return err
 	}
-	if err := errors.Join(database.Mend(ctx), log.Mend(ctx)); err != nil {
-		return err
+	for _, l := range links {
+		if err := l.Mend(ctx); err != nil {
+			return err
+		}
 	}
-	return awaitFired(ctx, s.Servers)
+	return nil
 }
 
 // killRetry makes failed events, by holding a campaign's row for longer than the consumers are patient, and kills those who
