@@ -3,11 +3,8 @@ package httpapi
 import (
 	"net/http"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
@@ -17,9 +14,6 @@ const (
 	ScopeAdmin = "coupon:admin"
 	ScopeRead  = "coupon:read"
 )
-
-// acceptedSkew is how far the clock of the token's issuer may be off.
-const acceptedSkew = 60 * time.Second
 
 var (
 	errUnauthenticated  = &coupon.Error{Code: codeUnauthenticated}
@@ -48,54 +42,6 @@ type Dev struct{}
 // Authenticate returns the caller named by X-User-Id.
 func (Dev) Authenticate(r *http.Request) (Caller, error) {
 	return Caller{User: r.Header.Get("X-User-Id"), Scopes: everyScope}, nil
-}
-
-// Bearer verifies HS256 tokens: the algorithm is pinned, exp is required, and nbf, iss and aud are checked.
-type Bearer struct {
-	parser *jwt.Parser
-	key    jwt.Keyfunc
-}
-
-// claims are what a token says that matters here.
-type claims struct {
-	jwt.RegisteredClaims
-	Scope any `json:"scope"` // names with spaces between them; anything else grants nothing
-}
-
-// NewBearer returns a Bearer for a secret; issuer and audience are required of a token when they are not empty.
-func NewBearer(secret []byte, issuer, audience string) *Bearer {
-	options := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(),
-		jwt.WithLeeway(acceptedSkew),
-	}
-	if issuer != "" {
-		options = append(options, jwt.WithIssuer(issuer))
-	}
-	if audience != "" {
-		options = append(options, jwt.WithAudience(audience))
-	}
-	return &Bearer{parser: jwt.NewParser(options...), key: func(token *jwt.Token) (any, error) {
-		if _, critical := token.Header["crit"]; critical {
-			return nil, jwt.ErrTokenUnverifiable // what must be understood is not, whatever it is
-		}
-		return secret, nil
-	}}
-}
-
-// Authenticate returns the subject and the scopes of the request's token.
-func (b *Bearer) Authenticate(r *http.Request) (Caller, error) {
-	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return Caller{}, errUnauthenticated
-	}
-	var said claims
-	if _, err := b.parser.ParseWithClaims(raw, &said, b.key); err != nil || said.Subject == "" {
-		return Caller{}, errUnauthenticated
-	}
-	scope, _ := said.Scope.(string)
-	return Caller{User: said.Subject, Scopes: strings.Fields(scope)}, nil
 }
 
 // forUser serves a request that proves a valid user.

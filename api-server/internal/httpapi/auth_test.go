@@ -1,8 +1,14 @@
 package httpapi
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +108,79 @@ func TestTokens(t *testing.T) {
 			require.Equal(t, "Bearer", response.Header().Get("WWW-Authenticate"))
 		})
 	}
+}
+
+// reference is what golang-jwt's own parser makes of a token.
+func reference(raw string) (user string) {
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(acceptedSkew),
+		jwt.WithIssuer("shop"), jwt.WithAudience("coupons"),
+	}
+	said := claims{}
+	_, err := jwt.NewParser(options...).ParseWithClaims(raw, &said, func(token *jwt.Token) (any, error) {
+		if _, critical := token.Header["crit"]; critical {
+			return nil, jwt.ErrTokenUnverifiable
+		}
+		return secret, nil
+	})
+	if err != nil {
+		return ""
+	}
+	return said.Subject
+}
+
+// odd are parts of tokens, right and wrong ones, as JSON.
+var odd = struct{ header, sub, iss, aud, exp, iat, nbf []string }{
+	header: []string{
+		`{"alg":"HS256","typ":"JWT"}`, `{"alg":"HS256"}`, `{"typ":"JWT","alg":"HS256","kid":"7"}`, `{"alg":"HS512"}`, `{"alg":"none"}`,
+		`{"ALG":"HS256"}`, `{"alg":"HS512","alg":"HS256"}`, `{"alg":["HS256"]}`, `{"alg":"HS256","crit":null}`, `{"alg":"HS256"}x`, `null`, `[]`, ``,
+	},
+	sub: []string{`"u-1"`, `"u-2"`, `""`, `null`, `7`, `["u-1"]`, `"\u0075-1"`},
+	iss: []string{`"shop"`, `"shop"`, `"elsewhere"`, `null`, `1`},
+	aud: []string{`"coupons"`, `["billing","coupons"]`, `["billing"]`, `[]`, `[1]`, `null`, `{}`},
+	exp: []string{`4102444800`, `4102444800.5`, `4e9`, `"4102444800"`, `1`, `-1`, `0`, `null`, `true`, `1e400`},
+	iat: []string{`1`, `1.5`, `4102444800`, `null`, `"1"`, `[]`},
+	nbf: []string{`1`, `4102444800`, `null`, `"x"`},
+}
+
+// oddToken returns a token of such parts, signed, and sometimes spoilt after that.
+func oddToken(random *rand.Rand) string {
+	pick := func(of []string) string { return of[min(len(of)-1, int(random.ExpFloat64()*1.2))] }
+	encode := base64.RawURLEncoding.EncodeToString
+	payload := fmt.Sprintf(`{"sub":%s,"iss":%s,"aud":%s,"exp":%s,"iat":%s,"nbf":%s}`,
+		pick(odd.sub), pick(odd.iss), pick(odd.aud), pick(odd.exp), pick(odd.iat), pick(odd.nbf))
+	text := encode([]byte(pick(odd.header))) + "." + encode([]byte(payload))
+	mac := hmac.New(sha256.New, secret)
+	_, _ = mac.Write([]byte(text))
+	token := []byte(text + "." + encode(mac.Sum(nil)))
+	switch at := random.IntN(len(token)); random.IntN(8) {
+	case 0:
+		token[at] ^= byte(1 << random.IntN(7))
+	case 1:
+		token = token[:at]
+	case 2:
+		token = slices.Insert(token, at, ".=A\n"[random.IntN(4)])
+	}
+	return string(token)
+}
+
+// TestATokenMeansWhatTheLibrarySays is why the signature may be checked here.
+func TestATokenMeansWhatTheLibrarySays(t *testing.T) {
+	t.Parallel()
+	const tokens = 5_000
+	random := rand.New(rand.NewPCG(1, 1))
+	bearer := NewBearer(secret, "shop", "coupons")
+	accepted := 0
+	for range tokens {
+		raw := oddToken(random)
+		caller, err := bearer.Authenticate(&http.Request{Header: http.Header{"Authorization": {"Bearer " + raw}}})
+		require.Equal(t, reference(raw), caller.User, "token %q: %v", raw, err)
+		if err == nil {
+			accepted++
+		}
+	}
+	require.Greater(t, accepted, tokens/100)
+	require.Less(t, accepted, tokens/2)
 }
 
 func TestScopesAreApart(t *testing.T) {
