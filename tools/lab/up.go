@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seonchak/seonchak/tools/lab/serve"
 	"github.com/seonchak/seonchak/tools/lab/strategy"
 	"github.com/seonchak/seonchak/tools/lab/trial"
 	"github.com/seonchak/seonchak/tools/procs"
@@ -14,6 +16,7 @@ import (
 
 func upCommand() *cobra.Command {
 	var limit int
+	var lease time.Duration
 	command := &cobra.Command{
 		Use: "up STRATEGY", Short: "serve one strategy until Ctrl-C, to try it by hand", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -25,7 +28,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			address, down, err := trial.Up(c.Context(), stores, spec, limit)
+			address, down, err := trial.Up(c.Context(), stores, spec, limit, lease)
 			if err != nil {
 				return err
 			}
@@ -36,5 +39,6 @@ func upCommand() *cobra.Command {
 		},
 	}
 	command.Flags().IntVar(&limit, "limit", 10, "places")
+	command.Flags().DurationVar(&lease, "lease", serve.Lease, "how long locks and guards in Redis hold")
 	return command
 }

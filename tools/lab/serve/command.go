@@ -14,14 +14,14 @@ import (
 	"github.com/seonchak/seonchak/tools/lab/strategy"
 )
 
-// Lease is how long locks and guards in Redis hold.
+// Lease is how long locks and guards in Redis hold in a trial.
 const Lease = time.Second
 
 // Command is `lab serve`: one server of a trial. The trial starts it and kills it.
 func Command() *cobra.Command {
 	var address string
 	var crashAt int64
-	w := &strategy.World{Lease: Lease, AfterRead: func() {}, Halfway: func() {}}
+	w := &strategy.World{AfterRead: func() {}, Halfway: func() {}}
 	command := &cobra.Command{
 		Use: "serve STRATEGY", Short: "serve a strategy; lab run does this", Args: cobra.ExactArgs(1), Hidden: true,
 		RunE: func(c *cobra.Command, args []string) (err error) {
@@ -48,6 +48,7 @@ func Command() *cobra.Command {
 	flags.StringVar(&address, "address", "127.0.0.1:0", "`host:port`")
 	flags.StringVar(&w.Name, "name", "", "of the trial")
 	flags.IntVar(&w.Limit, "limit", 0, "places")
+	flags.DurationVar(&w.Lease, "lease", Lease, "of locks and guards")
 	flags.BoolVar(&w.First, "first", false, "also do the work that is not shared")
 	flags.Int64Var(&crashAt, "crash-at", 0, "die at the n-th grant that is halfway")
 	return command

@@ -24,6 +24,7 @@ type Ground struct {
 	Spec  strategy.Spec
 	Name  string
 	Limit int
+	Lease time.Duration // of locks and guards in Redis
 	DSN   string
 	DB    *sql.DB
 	Redis *redis.Client
@@ -33,7 +34,7 @@ type Ground struct {
 
 // NewGround makes a ground for a campaign of limit places.
 func NewGround(ctx context.Context, stores procs.Stores, spec strategy.Spec, limit int) (g *Ground, err error) {
-	g = &Ground{Spec: spec, Name: "lab-" + strings.ToLower(rand.Text()[:10]), Limit: limit, stores: stores}
+	g = &Ground{Spec: spec, Name: "lab-" + strings.ToLower(rand.Text()[:10]), Limit: limit, Lease: serve.Lease, stores: stores}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Close())
@@ -62,7 +63,7 @@ func NewGround(ctx context.Context, stores procs.Stores, spec strategy.Spec, lim
 // World returns what an instance of the strategy has, with hooks that do nothing.
 func (g *Ground) World() *strategy.World {
 	return &strategy.World{
-		Name: g.Name, Limit: g.Limit, DB: g.DB, Redis: g.Redis, Kafka: g.brokers(), Lease: serve.Lease,
+		Name: g.Name, Limit: g.Limit, DB: g.DB, Redis: g.Redis, Kafka: g.brokers(), Lease: g.Lease,
 		AfterRead: func() {}, Halfway: func() {},
 	}
 }

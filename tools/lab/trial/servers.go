@@ -59,7 +59,7 @@ func startServers(ctx context.Context, g *Ground, count, crashAt int, logs strin
 			Name: g.Spec.Name, Binary: binary, Log: filepath.Join(logs, fmt.Sprintf("%s-%d.log", g.Name, i)),
 			Args: []string{
 				"serve", g.Spec.Name, "--address", address, "--name", g.Name, "--limit", strconv.Itoa(g.Limit),
-				"--first=" + strconv.FormatBool(i == 0), "--crash-at", strconv.Itoa(crashAt),
+				"--lease", g.Lease.String(), "--first=" + strconv.FormatBool(i == 0), "--crash-at", strconv.Itoa(crashAt),
 			},
 			Env:   []string{"MYSQL_DSN=" + g.DSN, "REDIS_URL=" + g.stores.Redis, "KAFKA_BROKERS=" + g.stores.Kafka},
 			Ready: "http://" + address + "/readyz",
@@ -75,11 +75,14 @@ func startServers(ctx context.Context, g *Ground, count, crashAt int, logs strin
 
 // Up serves a strategy at the address it returns until down is called. The log of the server goes to a temporary folder,
 // which down removes.
-func Up(ctx context.Context, stores procs.Stores, spec strategy.Spec, limit int) (address string, down func() error, err error) {
+func Up(
+	ctx context.Context, stores procs.Stores, spec strategy.Spec, limit int, lease time.Duration,
+) (address string, down func() error, err error) {
 	g, err := NewGround(ctx, stores, spec, limit)
 	if err != nil {
 		return "", nil, err
 	}
+	g.Lease = lease
 	logs, err := os.MkdirTemp("", "seonchak-lab-")
 	if err != nil {
 		return "", nil, errors.Join(err, g.Close())
