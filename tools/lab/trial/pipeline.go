@@ -3,6 +3,7 @@ package trial
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seonchak/seonchak/pkg/redisstock"
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/lab/serve"
 	"github.com/seonchak/seonchak/tools/procs"
@@ -27,9 +31,12 @@ const (
 // product is the api-server and the consumer as they are in production.
 type product struct {
 	*stage.Stage
-	id     string
-	listen []string
-	died   bool
+	id       string
+	listen   []string
+	redis    redis.UniversalClient
+	consumer *procs.Consumer
+	victims  []*procs.Process // of a crash
+	died     bool
 }
 
 func startProduct(ctx context.Context, stores procs.Stores, bin, logs string, which Case) (*product, error) {
@@ -38,6 +45,9 @@ func startProduct(ctx context.Context, stores procs.Stores, bin, logs string, wh
 		return nil, err
 	}
 	p := &product{Stage: up, listen: []string{up.Address()}}
+	if p.redis, err = redisstock.NewClient(stores.Redis); err != nil {
+		return p, err
+	}
 	return p, p.open(ctx, which)
 }
 
@@ -46,13 +56,15 @@ func (p *product) open(ctx context.Context, which Case) (err error) {
 	if which.Strategy == PipelinePaced {
 		env = append(env, pace)
 	}
-	if _, err = p.StartConsumer(ctx, env...); err != nil {
+	if p.consumer, err = p.StartConsumer(ctx, env...); err != nil {
 		return err
 	}
+	p.victims = []*procs.Process{p.Server.Process, p.consumer.Process}
 	if p.id, err = p.Open(ctx, which.Limit); err != nil {
 		return err
 	}
 	if which.Workload == Booking {
+		p.victims = p.victims[:1] // nobody would have a seat to give back until the consumer's group has missed it
 		if err := p.returnPlaces(ctx); err != nil {
 			return err
 		}
@@ -88,13 +100,20 @@ func (p *product) returnPlaces(ctx context.Context) error {
 	return nil
 }
 
-// crash kills the first server and starts it again.
+// crash kills the first api-server and the consumer, both at once, and starts them again.
 func (p *product) crash(ctx context.Context) error {
-	if err := p.Server.Kill(); err != nil {
-		return err
+	for _, victim := range p.victims {
+		if err := victim.Kill(); err != nil {
+			return err
+		}
 	}
 	p.died = true
-	return p.Server.Restart(ctx)
+	for _, victim := range p.victims {
+		if err := victim.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *product) crashed(context.Context) (bool, error) { return p.died, nil }
@@ -106,8 +125,23 @@ func (p *product) campaign() string { return p.id }
 func (p *product) rest(ctx context.Context, promised int) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, restWithin)
 	defer cancel()
-	rest, err := drop.WaitForRest(ctx, p.DB, p.id, drop.Wait{Rows: int64(promised), Backlog: p.Backlog, Quiet: 2 * time.Second})
+	rest, err := drop.WaitForRest(ctx, p.DB, p.id, drop.Wait{Rows: int64(promised), Backlog: p.underWay})
 	return rest.LastRow, err
+}
+
+// underWay counts the claims that the log has not acknowledged, and then what the consumers have not finished: what leaves
+// the one is seen in the other.
+func (p *product) underWay(ctx context.Context) (int64, error) {
+	var epoch int64
+	if err := p.DB.QueryRowContext(ctx, `SELECT epoch FROM campaigns WHERE slug = ?`, p.id).Scan(&epoch); err != nil {
+		return 0, err
+	}
+	claims, err := redisstock.New(p.redis).Snapshot(ctx, p.id, epoch)
+	if err != nil {
+		return 0, err
+	}
+	backlog, err := p.Backlog(ctx)
+	return claims.Pending + backlog, err
 }
 
 func (p *product) record(ctx context.Context) (r Record, err error) {
@@ -131,4 +165,10 @@ func (p *product) record(ctx context.Context) (r Record, err error) {
 // stats are not known of the product.
 func (p *product) stats() serve.Stats { return serve.Stats{} }
 
-func (p *product) close() error { return p.Close() }
+func (p *product) close() error {
+	var failed error
+	if p.redis != nil {
+		failed = p.redis.Close()
+	}
+	return errors.Join(failed, p.Close())
+}
