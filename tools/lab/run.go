@@ -64,9 +64,17 @@ func (f *runFlags) run(c *cobra.Command, names []string) error {
 	if err := os.MkdirAll(f.results, 0o750); err != nil {
 		return err
 	}
+	database, err := trial.Database(c.Context(), stores)
+	if err != nil {
+		return err
+	}
+	about := report.About{
+		Commit: f.commit, Database: database, Stores: os.Getenv("SEONCHAK_STORES"), // what `services.sh env` says of them
+		Command: fmt.Sprintf("bin/lab run --users %d --limit %d --longest %s", f.users, f.limit, f.longest),
+	}.Here()
 	var all []trial.Result
 	for _, name := range chosen {
-		kept, err := f.hold(c, stores, name)
+		kept, err := f.hold(c, stores, about, name)
 		if err != nil {
 			return err
 		}
@@ -91,9 +99,8 @@ func choose(names []string) (chosen []string, err error) {
 }
 
 // hold holds all trials of a strategy that have no result yet.
-func (f *runFlags) hold(c *cobra.Command, stores procs.Stores, name string) (kept report.Kept, err error) {
+func (f *runFlags) hold(c *cobra.Command, stores procs.Stores, about report.About, name string) (kept report.Kept, err error) {
 	path := filepath.Join(f.results, name+".json")
-	about := report.NewAbout(os.Getenv("SEONCHAK_STORES"), f.commit, fmt.Sprintf("bin/lab run --users %d --limit %d --longest %s", f.users, f.limit, f.longest))
 	if !f.again {
 		if kept, err = report.LoadSame(path, about); err != nil {
 			return report.Kept{}, err
@@ -150,7 +157,7 @@ func (f *runFlags) cases(name string) (cases []trial.Case) {
 	for _, workload := range trial.Workloads {
 		which := trial.Case{Strategy: name, Workload: workload, Connections: trial.Usual, Applies: f.users, Limit: f.limit}
 		switch {
-		case workload == trial.Contention && !adder, workload == trial.Booking && !canceller:
+		case workload == trial.Contention && !adder, workload == trial.Booking && !canceller, workload == trial.Members:
 			continue
 		case workload == trial.Contention:
 			which.Applies, which.Limit = trial.Adds, 1
@@ -163,6 +170,11 @@ func (f *runFlags) cases(name string) (cases []trial.Case) {
 					add(which)
 				}
 			}
+		}
+	}
+	if name == trial.Remembering {
+		for _, members := range trial.Growth {
+			add(trial.Case{Strategy: name, Workload: trial.Members, Servers: 1, Connections: trial.Usual, Applies: members, Limit: members})
 		}
 	}
 	return cases
@@ -181,17 +193,17 @@ func can(name string) (adder, canceller bool) {
 }
 
 func reportCommand() *cobra.Command {
-	var results, docs string
+	var results, page string
 	command := &cobra.Command{
-		Use: "report", Short: "write lab.md and its plots from the results", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return write(results, docs) },
+		Use: "report", Short: "write the page and its plots from the results", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return write(results, page) },
 	}
 	command.Flags().StringVar(&results, "results", "bin/lab-results", "`folder` of the results")
-	command.Flags().StringVar(&docs, "docs", "docs", "`folder` for lab.md and lab/*.svg")
+	command.Flags().StringVar(&page, "page", "docs/lab.md", "`file` to write; the plots go to the folder of its name, docs/lab")
 	return command
 }
 
-func write(results, docs string) error {
+func write(results, page string) error {
 	var kept []report.Kept
 	for _, name := range report.Names() {
 		one, err := report.Load(filepath.Join(results, name+".json"))
@@ -200,5 +212,5 @@ func write(results, docs string) error {
 		}
 		kept = append(kept, one)
 	}
-	return report.Write(docs, kept)
+	return report.Write(page, kept)
 }

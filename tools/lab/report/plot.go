@@ -48,8 +48,8 @@ func drawThroughput(path, title string, all []trial.Result, names []string) erro
 	chart.Title.Text, chart.X.Label.Text, chart.Y.Label.Text = title, "at once", "answers/s"
 	chart.X.Scale, chart.X.Tick.Marker = plot.LogScale{}, sweepTicks()
 	chart.Y.Scale, chart.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	chart.X.Min, chart.X.Max = 8, 3_000   // room for the names
-	chart.Y.Min, chart.Y.Max = 10, 10_000 // at least
+	chart.X.Min, chart.X.Max = float64(trial.Sweep[0]), 3_000 // room for the names
+	chart.Y.Min, chart.Y.Max = 10, 10_000                     // at least
 	chart.Legend.Top = true
 	chart.Add(plotter.NewGrid())
 	for i, name := range names {
@@ -78,16 +78,27 @@ func sweepTicks() (ticks plot.ConstantTicks) {
 
 // throughput leaves out where nobody had an answer: the scale has no 0.
 func throughput(all []trial.Result, name string) (points plotter.XYs) {
-	for _, r := range all {
-		if r.Strategy == name && r.Workload == trial.Drop && r.Servers == 1 && !r.Crash && r.PerSecond > 0 {
+	for _, r := range sweep(all, name) {
+		if r.PerSecond > 0 {
 			points = append(points, plotter.XY{X: float64(r.Connections), Y: r.PerSecond})
 		}
 	}
-	slices.SortFunc(points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
 	return points
 }
 
+// sweep returns the drops of a strategy at one server, in the order of their connections.
+func sweep(all []trial.Result, name string) (drops []trial.Result) {
+	for _, r := range all {
+		if r.Strategy == name && r.Workload == trial.Drop && r.Servers == 1 && !r.Crash {
+			drops = append(drops, r)
+		}
+	}
+	slices.SortFunc(drops, func(a, b trial.Result) int { return cmp.Compare(a.Connections, b.Connections) })
+	return drops
+}
+
 // drawErrors draws the errors of all trials, each kind with a bar of its own; a decade takes the same room.
+// Where nothing was wrong the plot is empty.
 func drawErrors(path string, all []trial.Result, names []string) error {
 	chart := plot.New()
 	chart.Title.Text, chart.Y.Label.Text = "Errors by kind, all trials together", "cases"
@@ -101,6 +112,9 @@ func drawErrors(path string, all []trial.Result, names []string) error {
 		{Value: decades(100_000), Label: "100,000"},
 	}
 	chart.Legend.Top = true
+	if len(names) == 0 {
+		return chart.Save(width, height, path)
+	}
 	chart.NominalX(names...)
 	chart.X.Tick.Label.Rotation, chart.X.Tick.Label.XAlign, chart.X.Tick.Label.YAlign = math.Pi/6, -1, -0.5
 	bar := vg.Points(5)

@@ -26,12 +26,13 @@ func Names() (names []string) {
 
 // About says where and when results were measured.
 type About struct {
-	Date    string `json:"date"`
-	Commit  string `json:"commit"`
-	Machine string `json:"machine"`
-	Stores  string `json:"stores"`
-	Go      string `json:"go"`
-	Command string `json:"command"`
+	Date     string `json:"date"`
+	Commit   string `json:"commit"`
+	Machine  string `json:"machine"`
+	Database string `json:"database"` // name and version, as the server says
+	Stores   string `json:"stores"`
+	Go       string `json:"go"`
+	Command  string `json:"command"`
 }
 
 // Kept are the results of one strategy.
@@ -67,16 +68,14 @@ func (a About) Same(other About) bool {
 	return a == other
 }
 
-// NewAbout describes this machine; stores is what `services.sh env` says of them, commit what was measured, command how the
-// results are had again.
-func NewAbout(stores, commit, command string) About {
-	if stores == "" {
-		stores = "stores that were there already"
+// Here completes what is known of a run with the day and this machine.
+func (a About) Here() About {
+	if a.Stores == "" {
+		a.Stores = "stores that were there already"
 	}
-	return About{
-		Date: time.Now().UTC().Format(time.DateOnly), Machine: fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor()),
-		Stores: stores, Commit: commit, Go: runtime.Version(), Command: command,
-	}
+	a.Date, a.Go = time.Now().UTC().Format(time.DateOnly), runtime.Version()
+	a.Machine = fmt.Sprintf("%d cores, %s", runtime.NumCPU(), processor())
+	return a
 }
 
 func processor() string {

@@ -20,16 +20,16 @@ func dropped(name string, connections int, perSecond float64, v trial.Verdict) t
 	}
 }
 
-// written is the page of results, and of a strategy that gets something wrong.
+// written is the page of results.
 func written(t *testing.T, results ...trial.Result) string {
 	t.Helper()
 	docs := t.TempDir()
-	results = append(results, dropped("redis-set", trial.Usual, 1, trial.Verdict{Over: 1}))
-	require.NoError(t, Write(docs, []Kept{{Results: results}}))
+	page := filepath.Join(docs, "lab-mysql.md")
+	require.NoError(t, Write(page, []Kept{{About: About{Database: "MySQL 9"}, Results: results}}))
 	for _, plot := range []string{"throughput-exact.svg", "throughput-others.svg", "errors.svg"} {
-		require.FileExists(t, filepath.Join(docs, "lab", plot))
+		require.FileExists(t, filepath.Join(docs, "lab-mysql", plot))
 	}
-	content, err := os.ReadFile(filepath.Join(docs, "lab.md"))
+	content, err := os.ReadFile(page)
 	require.NoError(t, err)
 	return string(content)
 }
@@ -44,6 +44,34 @@ func TestThePageSaysWhereThePipelineStands(t *testing.T) {
 	require.Contains(t, first, "| naive | over 7, miscounted 2 | – | – | – |")
 	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, trial.Usual, 400, trial.Verdict{})), "more answers a second than the pipeline: atomic-update;")
 	require.Contains(t, written(t, naive, atomic, dropped(trial.Pipeline, trial.Usual, 600, wrong)), "**The pipeline is not among them.**")
+}
+
+func TestThePageSaysWhatItWasMeasuredOn(t *testing.T) {
+	t.Parallel()
+	text := written(t, dropped("naive", trial.Usual, 900, trial.Verdict{Over: 7}))
+	require.Contains(t, text, "The database server of this page is **MySQL 9**.")
+	require.Contains(t, text, "](lab-mysql/errors.svg)")
+	require.NotContains(t, text, "%!")
+}
+
+func TestThePageShowsHowTheyWaitAsMoreCome(t *testing.T) {
+	t.Parallel()
+	few, many := dropped("for-update", 4, 900, trial.Verdict{}), dropped("for-update", 256, 800, trial.Verdict{Unanswered: 1})
+	few.LockWaits, few.LockWaited, many.LockWaits, many.Deadlocks, many.TimeOuts = 1_500, 3_000, 9, 2, 3
+	text := written(t, many, few)
+	require.Contains(t, text, "| for-update | 4 | 900 | 0.0 | 0.0 | 1,500 | 2.0 | 0 | 0 | 0 |\n| for-update | 256 | 800 | 0.0 | 0.0 | 9 | 0.0 | 3 | 2 | 1 |\n")
+}
+
+func TestThePageShowsWhatMembersTake(t *testing.T) {
+	t.Parallel()
+	grown := trial.Result{Case: trial.Case{Strategy: trial.Remembering, Workload: trial.Members}, Granted: 1_000, Memory: 64_000}
+	require.Contains(t, written(t, dropped("naive", trial.Usual, 1, trial.Verdict{}), grown), "| 1,000 | 64,000 | 64 | 0 |")
+}
+
+// TestNothingIsWrong has no bar to draw.
+func TestNothingIsWrong(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, written(t, dropped("for-update", trial.Usual, 900, trial.Verdict{})), "| for-update | 900 | 450 | 0 | 0 |")
 }
 
 func TestATrialWithoutItsCrashIsADash(t *testing.T) {
@@ -84,8 +112,9 @@ func TestOnlyResultsThatCompareAreOnePage(t *testing.T) {
 	today := About{Date: "2026-12-01", Commit: "a"}
 	tomorrow, another := today, today
 	tomorrow.Date, another.Commit = "2026-12-02", "b"
-	require.NoError(t, Write(t.TempDir(), []Kept{{today, results}, {tomorrow, results}}))
-	require.Error(t, Write(t.TempDir(), []Kept{{today, results}, {another, results}}))
+	page := filepath.Join(t.TempDir(), "lab.md")
+	require.NoError(t, Write(page, []Kept{{today, results}, {tomorrow, results}}))
+	require.Error(t, Write(page, []Kept{{today, results}, {another, results}}))
 
 	path := filepath.Join(t.TempDir(), "naive.json")
 	content, err := json.Marshal(Kept{today, results})

@@ -60,6 +60,24 @@ func NewGround(ctx context.Context, stores procs.Stores, spec strategy.Spec, lim
 	return g, strategy.Prepare(ctx, g.DB, spec, limit)
 }
 
+// Database returns the name and the version of the database server.
+func Database(ctx context.Context, stores procs.Stores) (string, error) {
+	db, err := sql.Open("mysql", stores.MySQL)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close() }()
+	var told string
+	if err := db.QueryRowContext(ctx, `SELECT VERSION()`).Scan(&told); err != nil {
+		return "", fmt.Errorf("version of the database server: %w", err)
+	}
+	version, _, _ := strings.Cut(told, "-")
+	if strings.Contains(told, "MariaDB") {
+		return "MariaDB " + version, nil
+	}
+	return "MySQL " + version, nil
+}
+
 // World returns what an instance of the strategy has, with hooks that do nothing.
 func (g *Ground) World() *strategy.World {
 	return &strategy.World{

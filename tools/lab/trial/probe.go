@@ -3,8 +3,9 @@ package trial
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -12,11 +13,21 @@ const probeEvery = 5 * time.Millisecond
 
 // probe is an unrelated query on the same database, again and again: somebody else who lives there.
 type probe struct {
-	db      *sql.DB
-	asked   atomic.Int64
-	latency []time.Duration
+	db    *sql.DB
+	ask   func() error
+	asked []asked
+	err   error
+
 	ended   chan struct{}
+	end     time.Time // valid once ended is closed
 	stopped chan struct{}
+	stop    func() ([]asked, error) // ends the probe
+}
+
+// asked is one query: when it was due, and how long after that it was answered.
+type asked struct {
+	due  time.Time
+	took time.Duration
 }
 
 func startProbe(ctx context.Context, dsn string) (*probe, error) {
@@ -26,38 +37,71 @@ func startProbe(ctx context.Context, dsn string) (*probe, error) {
 	}
 	db.SetMaxOpenConns(1)
 	if _, err := db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS unrelated (id INT PRIMARY KEY, body VARCHAR(64) NOT NULL)`); err != nil {
-		return nil, err
+		return nil, errors.Join(err, db.Close())
 	}
-	p := &probe{db: db, ended: make(chan struct{}), stopped: make(chan struct{})}
-	go p.run(ctx)
+	p := newProbe(func() error {
+		var count int
+		return db.QueryRowContext(ctx, `SELECT COUNT(*) FROM unrelated WHERE id < 10`).Scan(&count)
+	})
+	p.db = db
+	go p.run()
 	return p, nil
 }
 
-func (p *probe) run(ctx context.Context) {
+func newProbe(ask func() error) *probe {
+	p := &probe{ask: ask, ended: make(chan struct{}), stopped: make(chan struct{})}
+	p.stop = sync.OnceValues(p.finish)
+	return p
+}
+
+// run counts from when a query is due: one that waits for the query before it has waited all the same. What is due when the
+// probe ends is still asked.
+func (p *probe) run() {
 	defer close(p.stopped)
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	for {
+	for due := time.Now(); ; due = due.Add(probeEvery) {
 		select {
 		case <-p.ended:
+		case <-time.After(time.Until(due)):
+		}
+		if p.over(due) {
 			return
-		case <-tick.C:
 		}
-		begin := time.Now()
-		var count int
-		if p.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM unrelated WHERE id < 10`).Scan(&count) == nil {
-			p.latency = append(p.latency, time.Since(begin))
-			p.asked.Add(1)
+		if err := p.ask(); err != nil {
+			p.err = err
+			return
 		}
+		p.asked = append(p.asked, asked{due, time.Since(due)})
 	}
 }
 
-// stop ends the probe and returns the latencies.
-func (p *probe) stop() []time.Duration {
+// over reports whether the probe ended before a query was due.
+func (p *probe) over(due time.Time) bool {
+	select {
+	case <-p.ended:
+		return due.After(p.end)
+	default:
+		return false
+	}
+}
+
+func (p *probe) finish() ([]asked, error) {
+	p.end = time.Now()
 	close(p.ended)
 	<-p.stopped
-	_ = p.db.Close()
-	return p.latency
+	if p.db != nil {
+		p.err = errors.Join(p.err, p.db.Close())
+	}
+	return p.asked, p.err
+}
+
+// dueWithin returns the latencies of what was due from one moment to another.
+func dueWithin(all []asked, from, to time.Time) (latencies []time.Duration) {
+	for _, a := range all {
+		if !a.due.Before(from) && !a.due.After(to) {
+			latencies = append(latencies, a.took)
+		}
+	}
+	return latencies
 }
 
 // percentile sorts its argument in place.

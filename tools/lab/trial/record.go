@@ -34,10 +34,16 @@ const (
 	restPoll   = 20 * time.Millisecond
 )
 
+// worker is the strategy if it works in the background, else nil.
+func (g *Ground) worker() strategy.Worker {
+	worker, _ := g.Spec.New(g.World()).(strategy.Worker)
+	return worker
+}
+
 // Rest returns when the work in the background is done.
 func (g *Ground) Rest(ctx context.Context) error {
-	worker, ok := g.Spec.New(g.World()).(strategy.Worker)
-	if !ok {
+	worker := g.worker()
+	if worker == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, restWithin)

@@ -21,7 +21,7 @@ import (
 type target interface {
 	addresses() []string // host:port of each server
 	campaign() string    // its id, and a part of the names of its keys in Redis
-	// rest returns when nothing is under way any more, and since when all rows are there; zero without rows.
+	// rest returns when nothing is under way any more, and since when all rows are there; zero if each came with its grant.
 	rest(ctx context.Context, promised int) (lastRow time.Time, err error)
 	record(ctx context.Context) (Record, error)
 	crashed(ctx context.Context) (bool, error) // a server has died
@@ -137,11 +137,12 @@ func (s *servers) addresses() []string { return s.listen }
 
 func (s *servers) campaign() string { return s.Name }
 
-// rest takes now for the time of the last row: who is granted a place by a database has the row already, and work in the
-// background ends with it.
-func (s *servers) rest(ctx context.Context, _ int) (time.Time, error) {
-	err := s.Rest(ctx)
-	return time.Now(), err
+// rest takes now for the time of the last row where work in the background makes it.
+func (s *servers) rest(ctx context.Context, _ int) (lastRow time.Time, err error) {
+	if err = s.Rest(ctx); err == nil && s.worker() != nil {
+		lastRow = time.Now()
+	}
+	return lastRow, err
 }
 
 func (s *servers) record(ctx context.Context) (Record, error) { return s.Record(ctx) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/seonchak/seonchak/tools/lab/serve"
@@ -31,9 +32,13 @@ type Result struct {
 	Retries    int64   `json:"retries"` // of the servers; what the product does is not known
 	Deadlocks  int64   `json:"deadlocks"`
 	TimeOuts   int64   `json:"time_outs"`
+	LockWaits  int64   `json:"lock_waits"`     // for rows of the database server, of everybody
+	LockWaited int64   `json:"lock_waited_ms"` // by all of them together
 	Statements float64 `json:"statements_per_grant"`
-	OtherP50   float64 `json:"other_p50_ms"` // of an unrelated query meanwhile
+	OtherP50   float64 `json:"other_p50_ms"` // of an unrelated query until the last grant
 	OtherP99   float64 `json:"other_p99_ms"`
+	RowsP50    float64 `json:"rows_p50_ms"` // of the same query until the last row
+	RowsP99    float64 `json:"rows_p99_ms"`
 	Memory     int64   `json:"redis_bytes"`
 }
 
@@ -52,8 +57,12 @@ type Options struct {
 	Watch   func(done func() int64) (stop func())
 }
 
-// longestBooking bounds a booking, which ends when the last seeker has the seat: places of the product return within seconds.
-const longestBooking = 20 * time.Second
+// What is not to be cut off is bounded all the same: a booking ends when the last seeker has the seat, and places of the
+// product return within seconds.
+const (
+	longestBooking = 20 * time.Second
+	longestMembers = 2 * time.Minute
+)
 
 // Run holds a trial.
 func Run(ctx context.Context, options Options, which Case) (result Result, err error) {
@@ -130,8 +139,10 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 	}
 	result := c.result(which, cost.took, r)
 	result.LastRow = cost.lastRow.Seconds()
-	result.Statements = float64(cost.statements) / float64(max(1, result.Granted))
-	result.OtherP50, result.OtherP99 = percentile(cost.other, 50), percentile(cost.other, 99)
+	result.Statements = float64(cost.database.statements) / float64(max(1, result.Granted))
+	result.LockWaits, result.LockWaited = cost.database.lockWaits, cost.database.lockWaited
+	result.OtherP50, result.OtherP99 = percentile(cost.granting, 50), percentile(cost.granting, 99)
+	result.RowsP50, result.RowsP99 = percentile(cost.writing, 50), percentile(cost.writing, 99)
 	stats := t.stats()
 	result.Retries, result.Deadlocks, result.TimeOuts = stats.Retries, stats.Deadlocks, stats.TimeOuts
 	if result.Crashed, err = t.crashed(ctx); err != nil {
@@ -148,10 +159,11 @@ func hold(ctx context.Context, options Options, which Case, t target, dsn string
 
 // cost is what a crowd took of the machine.
 type cost struct {
-	took       time.Duration
-	lastRow    time.Duration // until the last row was there
-	statements int64
-	other      []time.Duration // latencies of an unrelated query meanwhile
+	took     time.Duration
+	lastRow  time.Duration // until the last row was there
+	database status
+	granting []time.Duration // latencies of an unrelated query until the last grant
+	writing  []time.Duration // and until the last row
 }
 
 // expense lets the crowd come, waits until nothing is under way any more, and returns what that took.
@@ -160,8 +172,8 @@ func (c *Crowd) expense(ctx context.Context, options Options, which Case, t targ
 	if err != nil {
 		return cost{}, err
 	}
-	defer func() { spent.other = other.stop() }()
-	before, err := statements(ctx, other.db)
+	defer func() { _, _ = other.stop() }()
+	before, err := statusOf(ctx, other.db)
 	if err != nil {
 		return cost{}, err
 	}
@@ -178,16 +190,42 @@ func (c *Crowd) expense(ctx context.Context, options Options, which Case, t targ
 	if err != nil {
 		return cost{}, err
 	}
+	first, lastGrant := c.granting()
+	if lastRow.Before(lastGrant) {
+		lastRow = lastGrant // they are one
+	}
 	spent.lastRow = max(0, lastRow.Sub(begin)) // there may be none
-	after, err := statements(ctx, other.db)
-	spent.statements = after - before - other.asked.Load()
+	after, err := statusOf(ctx, other.db)
+	if err != nil {
+		return cost{}, err
+	}
+	asked, err := other.stop()
+	spent.database = after.minus(before)
+	spent.database.statements -= int64(len(asked))
+	spent.granting, spent.writing = dueWithin(asked, first, lastGrant), dueWithin(asked, first, lastRow)
 	return spent, err
+}
+
+// granting returns when the first user came and when the last grant did; the zero time if there was none.
+func (c *Crowd) granting() (first, last time.Time) {
+	for _, t := range c.tries {
+		if first.IsZero() || t.sent.Before(first) {
+			first = t.sent
+		}
+		if t.outcome == strategy.Granted && t.received.After(last) {
+			last = t.received
+		}
+	}
+	return first, last
 }
 
 func (c *Crowd) comeFor(ctx context.Context, options Options, which Case) {
 	longest := options.Longest
-	if which.Workload == Booking {
+	switch which.Workload {
+	case Booking:
 		longest = longestBooking
+	case Members:
+		longest = longestMembers
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -237,17 +275,8 @@ func (c *Crowd) result(which Case, took time.Duration, r Record) Result {
 	result.Repeats = c.repeats.Load()
 	result.P50, result.P99 = percentile(c.visits, 50), percentile(c.visits, 99)
 	result.Verdict = c.verdict(which, r)
-	var first, last time.Time
-	for _, t := range c.tries {
-		result.SoldOut = result.SoldOut || t.outcome == strategy.SoldOut
-		if first.IsZero() || t.sent.Before(first) {
-			first = t.sent
-		}
-		if t.outcome == strategy.Granted && t.received.After(last) {
-			last = t.received
-		}
-	}
-	if result.Granted > 0 {
+	result.SoldOut = slices.ContainsFunc(c.tries, func(t try) bool { return t.outcome == strategy.SoldOut })
+	if first, last := c.granting(); result.Granted > 0 {
 		result.GrantsRate = float64(result.Granted) / last.Sub(first).Seconds()
 	}
 	return result
@@ -263,9 +292,20 @@ func (c *Crowd) verdict(which Case, r Record) Verdict {
 	return judge(which.Limit, c.tries, r)
 }
 
-// statements is how many the database server has carried out, of everybody.
-func statements(ctx context.Context, db *sql.DB) (count int64, err error) {
-	var name string
-	err = db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Questions'`).Scan(&name, &count)
-	return count, err
+// status is what the database server counts, of everybody.
+type status struct{ statements, lockWaits, lockWaited int64 }
+
+func (s status) minus(before status) status {
+	return status{s.statements - before.statements, s.lockWaits - before.lockWaits, s.lockWaited - before.lockWaited}
+}
+
+func statusOf(ctx context.Context, db *sql.DB) (s status, err error) {
+	for name, count := range map[string]*int64{
+		"Questions": &s.statements, "Innodb_row_lock_waits": &s.lockWaits, "Innodb_row_lock_time": &s.lockWaited,
+	} {
+		if err := db.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE '`+name+`'`).Scan(&name, count); err != nil {
+			return status{}, fmt.Errorf("status %s: %w", name, err)
+		}
+	}
+	return s, nil
 }

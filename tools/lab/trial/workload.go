@@ -16,10 +16,11 @@ const (
 	DoubleClick = "double-click" // every user clicks 5 times at once
 	Contention  = "contention"   // points are added to one user's account by many at once
 	Booking     = "booking"      // many want one seat, and who has it gives it back, but for the last
+	Members     = "members"      // every user gets a place, to see what they take in Redis
 )
 
 // Workloads are all of them.
-var Workloads = []string{Drop, DoubleClick, Contention, Booking}
+var Workloads = []string{Drop, DoubleClick, Contention, Booking, Members}
 
 // The sizes that are the same for all strategies.
 const (
@@ -29,7 +30,13 @@ const (
 )
 
 // Sweep are the connections of a drop at one server, one after the other.
-var Sweep = []int{8, Usual, 256}
+var Sweep = []int{4, 16, Usual, 256}
+
+// Remembering is the strategy that Members is for: all it knows is the set of those who were here.
+const Remembering = "redis-set"
+
+// Growth are the users of Members, one trial after the other.
+var Growth = []int{1_000, 10_000, 100_000}
 
 const (
 	clicks  = 5
