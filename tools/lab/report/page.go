@@ -56,9 +56,9 @@ func (p *page) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\
 func (p *page) head(about About) {
 	p.say(`# The lab: the known ways to serve the first who come
 
-` + "`make lab`" + ` writes lab.md, on MariaDB, and ` + "`SEONCHAK_MYSQL=mysql make lab`" + ` writes lab-mysql.md. Every strategy is one file in [tools/lab/strategy](../tools/lab/strategy), served by the same gin handler, on the
-same stores, to the same crowds; the pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs
-one.
+` + "`make lab`" + ` writes lab.md and ` + "`SEONCHAK_MYSQL=mysql make lab`" + ` lab-mysql.md, each on the database server that it names. Every strategy is
+one file in [tools/lab/strategy](../tools/lab/strategy), served by the same gin handler, on the same stores, to the same crowds; the
+pipeline is the product as it is, over HTTP, with its consumer. ` + "`make lab STRATEGY=for-update`" + ` runs one.
 `)
 	p.say("The database server of this page is **%s**. Measured on %s, commit %s: %s; %s; %s; `%s`.", about.Database, about.Date, about.Commit, about.Machine, about.Stores, about.Go, about.Command)
 	p.say("The crowd, the servers and the stores share these cores, so a figure says how the strategies stand to each other and nothing about a")
@@ -68,6 +68,8 @@ one.
 	p.say("| double-click | a fifth of the users click 5 times at once each, for as many places |")
 	p.say("| contention | %s times 10 points are added to one account, %d at a time |", number(trial.Adds), trial.Usual)
 	p.say("| booking | %d users want one seat; the first three who get it give it back |", trial.Seekers)
+	p.say("| members | up to %s users get a place each, to see what they take in Redis; of %s, at one server and without a crash |",
+		number(trial.Growth[len(trial.Growth)-1]), trial.Remembering)
 	p.say(`
 Each with one server and with two, without and with a crash: a server of a strategy is killed (SIGKILL) halfway between two writes that
 belong together, and started again; the api-server and the consumer of the pipeline both at once, at any moment in the middle of
