@@ -101,3 +101,18 @@ func (b *bundle) plainInsert(rows int, args []any) {
 	require.NoError(b.tb, err)
 	require.NoError(b.tb, tx.Commit())
 }
+
+// BenchmarkView is what every server reads each second when a thousand campaigns are open.
+func BenchmarkView(b *testing.B) {
+	const campaigns = 1000
+	s := setup(b)
+	for i := range campaigns {
+		s.opened(fmt.Sprintf("bench-%d", i), 100)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		view, err := s.View(b.Context())
+		require.NoError(b, err)
+		require.Len(b, view, campaigns)
+	}
+}

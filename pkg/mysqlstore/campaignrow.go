@@ -51,6 +51,16 @@ type campaignRow struct {
 	Base  int64
 }
 
+// columns are where those of selectCampaigns go, in its order.
+func (r *campaignRow) columns() []any {
+	return []any{
+		&r.ID, &r.Slug, &r.Name, &r.LimitCount, &r.Issued, &r.Hi, &r.HiWanted, &r.Lowering, &r.NextSerial,
+		&r.FenceWanted, &r.Status, &r.Epoch, &r.EpochState, &r.EpochSince, &r.Mode, &r.Seal, &r.PerUserLimit, &r.StartsAt, &r.EndsAt,
+		&r.Discount, &r.Validity, &r.Metadata, &r.RestockOnCancel, &r.StockDisplay, &r.Version, &r.CreatedAt, &r.UpdatedAt,
+		&r.Lo, &r.HiMax, &r.Base,
+	}
+}
+
 // lockCampaign reads a campaign and holds its row until the transaction ends. It is the first statement of every
 // transaction that changes what belongs to a campaign: lock order everywhere is campaign, then the rest.
 func lockCampaign(tx *gorm.DB, slug string) (*campaignRow, error) {
