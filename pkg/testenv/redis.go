@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -74,14 +75,22 @@ func (s *RedisServer) Kill() {
 	s.cmd = nil
 }
 
+// The free ports are looked for in turn, so that none is given out again before its server listens; where a process begins
+// is left to chance, for the sake of others.
+const lowestPort, ports = 10_000, 10_000
+
+var (
+	firstPort = rand.IntN(ports)
+	tried     atomic.Int64
+)
+
 // FreePort returns a loopback port on which nobody listens, below those that the system gives to outgoing connections.
 // It knocks instead of listening itself: a program that another test starts in that moment would keep the listener
 // until its exec.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
-	const lowest, ports = 10_000, 10_000
 	for range ports {
-		port := strconv.Itoa(lowest + rand.IntN(ports))
+		port := strconv.Itoa(lowestPort + (firstPort+int(tried.Add(1)))%ports)
 		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return port

@@ -202,6 +202,17 @@ func TestNotReadyIsAnError(t *testing.T) {
 	require.Empty(t, answers(spec, time.Second)) // it was not left behind
 }
 
+func TestNoAddressIsGivenOutTwice(t *testing.T) {
+	t.Parallel()
+	given := map[string]bool{}
+	for range 200 { // drawn by chance, two of them would be the same with 86 % of all seeds
+		address, err := FreeAddress()
+		require.NoError(t, err)
+		require.False(t, given[address], address)
+		given[address] = true
+	}
+}
+
 func TestRunToTheEnd(t *testing.T) {
 	t.Parallel()
 	output, code, err := Run(t.Context(), program(t, "fail"))

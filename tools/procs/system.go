@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -47,11 +48,18 @@ const (
 	ports      = 10_000
 )
 
+// The ports are tried in turn, so that none is given out again before its server listens; where this process begins is
+// left to chance, for the sake of others.
+var (
+	firstPort = rand.IntN(ports)
+	tried     atomic.Int64
+)
+
 // FreeAddress returns a loopback address on which nobody listens. It knocks instead of listening itself: a program
 // started in that moment holds every open file until its exec, a listener too, and would keep the address for so long.
 func FreeAddress() (string, error) {
 	for range ports {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+rand.IntN(ports)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+(firstPort+int(tried.Add(1)))%ports))
 		conn, err := net.Dial("tcp", address)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			return address, nil
