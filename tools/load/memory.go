@@ -27,6 +27,9 @@ func memoryCommand() *cobra.Command {
 			if options.Stage.Stores, err = procs.StoresFrom(os.Getenv); err != nil {
 				return mistake{fmt.Errorf("%w\ntry: eval \"$(scripts/services.sh env)\"", err)}
 			}
+			if options.Self, err = os.Executable(); err != nil {
+				return err
+			}
 			conditions, err := setup.Of(c.Context(), options.Stage.Stores, options.Stage.Bin, map[string]string{
 				"claims": fmt.Sprint(options.Claims), "connections": fmt.Sprint(options.Connections), "lasts": options.Lasts.String(),
 			})

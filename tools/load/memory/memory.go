@@ -3,8 +3,13 @@ package memory
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -12,7 +17,9 @@ import (
 
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
+	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/measure"
+	"github.com/seonchak/seonchak/tools/procs"
 	"github.com/seonchak/seonchak/tools/stage"
 )
 
@@ -20,6 +27,7 @@ import (
 const (
 	Idle     = "api-server, idle, MB"
 	Applying = "api-server, connections applying, MB"
+	Floor    = "bare gin, the same connections, MB"
 	Settled  = "Redis, a settled claim, B"
 	Pending  = "Redis, a pending claim, B"
 )
@@ -28,7 +36,7 @@ const (
 type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
-	Bound float64 `json:"bound"`
+	Bound float64 `json:"bound"` // 0 for none
 }
 
 // The bounds, in the units of the figures.
@@ -41,6 +49,7 @@ func figure(name string, value float64) Figure { return Figure{name, value, boun
 // Options says how much is measured.
 type Options struct {
 	Stage       stage.Options
+	Self        string        // file of this program, which also serves the floor
 	Claims      int           // of Redis
 	Connections int           // that apply at the api-server
 	Lasts       time.Duration // for so long
@@ -58,6 +67,9 @@ func Measure(ctx context.Context, options Options) (Report, error) {
 	var r Report
 	if err := r.server(ctx, options); err != nil {
 		return r, fmt.Errorf("api-server: %w", err)
+	}
+	if err := r.floor(ctx, options); err != nil {
+		return r, fmt.Errorf("floor: %w", err)
 	}
 	curve, err := OfRedis(ctx, options.Stage.Logs, options.Claims)
 	if err != nil {
@@ -99,7 +111,7 @@ func (r *Report) server(ctx context.Context, options Options) (err error) {
 	if err != nil {
 		return err
 	}
-	result, err := crowd(ctx, options, s.Address(), campaign)
+	result, err := crowd(ctx, options, drive.Options{Servers: []string{s.Address()}, Campaigns: []string{campaign}})
 	if err != nil {
 		return err
 	}
@@ -114,15 +126,55 @@ func (r *Report) server(ctx context.Context, options Options) (err error) {
 	return err
 }
 
+// answer is what the floor tells everybody: about as many bytes as the api-server's.
+var answer = floor.Answer{
+	Status: http.StatusAccepted,
+	Header: map[string]string{
+		"Content-Type": "application/json; charset=utf-8", "X-Request-Id": "7b3c1d6f7b3c1d6f7b3c1d6f7b3c1d6f",
+		"Location": "/v1/campaigns/winter/claims/1",
+	},
+	Body: `{"campaign_id":"winter","user_id":"0192f3a4-1111-7abc-8def-000000000001","n":1,"status":"accepted",` +
+		`"claim_id":"winter:0192f3a4-1111-7abc-8def-000000000001:1","serial":1}`,
+}
+
+// floor measures what an HTTP stack that does nothing holds for as many connections.
+func (r *Report) floor(ctx context.Context, options Options) (err error) {
+	content, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(options.Stage.Logs, "answer.json")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		return err
+	}
+	address, err := procs.FreeAddress()
+	if err != nil {
+		return err
+	}
+	gin, err := procs.Start(ctx, procs.Spec{
+		Name: floor.Gin, Binary: options.Self, Args: []string{"serve-floor", floor.Gin, "--address", address, "--answer", file},
+		Log: filepath.Join(options.Stage.Logs, "floor.log"), Ready: "http://" + address + "/readyz",
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gin.Stop()) }()
+	at := drive.Options{Servers: []string{address}, Campaigns: []string{"winter"}, Anybody: true}
+	if _, err := crowd(ctx, options, at); err != nil {
+		return err
+	}
+	_, peak, err := gin.Memory()
+	r.Figures = append(r.Figures, figure(Floor, float64(peak)/mega))
+	return err
+}
+
 // crowd applies back to back on all connections, users who never came before, all of them granted.
-func crowd(ctx context.Context, options Options, address, campaign string) (measure.Result, error) {
+func crowd(ctx context.Context, options Options, at drive.Options) (measure.Result, error) {
 	plan := arrival.Plan{Profile: arrival.Flat, Users: 1_000_000_000, Campaigns: 1, Seed: 1}
 	over, cancel := context.WithTimeout(ctx, options.Lasts)
 	defer cancel()
-	result, err := drive.New(drive.Options{
-		Servers: []string{address}, Campaigns: []string{campaign}, Users: arrival.NewUsers(plan.Seed),
-		Connections: options.Connections, Timeout: 10 * time.Second, Secret: options.Stage.Secret,
-	}, plan.Stream(arrival.Whole)).Run(over, time.Time{})
+	at.Users, at.Connections, at.Timeout, at.Secret = arrival.NewUsers(plan.Seed), options.Connections, 10*time.Second, options.Stage.Secret
+	result, err := drive.New(at, plan.Stream(arrival.Whole)).Run(over, time.Time{})
 	switch {
 	case err != nil:
 		return result, err
@@ -154,15 +206,22 @@ func allowFiles(connections int) error {
 	return nil
 }
 
+func (f Figure) verdict() string {
+	switch {
+	case f.Bound == 0:
+		return ""
+	case f.Value > f.Bound:
+		return fmt.Sprintf("at most %.0f\tabove it", f.Bound)
+	default:
+		return fmt.Sprintf("at most %.0f\t", f.Bound)
+	}
+}
+
 // Write writes the figures, each with its bound.
 func (r Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, f := range r.Figures {
-		verdict := ""
-		if f.Value > f.Bound {
-			verdict = "above it"
-		}
-		_, _ = fmt.Fprintf(t, "%s\t%.1f\tat most %.0f\t%s\n", f.Name, f.Value, f.Bound, verdict) // Flush tells
+		_, _ = fmt.Fprintf(t, "%s\t%.1f\t%s\n", f.Name, f.Value, f.verdict()) // Flush tells
 	}
 	if err := t.Flush(); err != nil {
 		return err

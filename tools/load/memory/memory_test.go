@@ -50,8 +50,9 @@ func TestMoreFilesThanTheSystemAllows(t *testing.T) {
 func TestWhatIsAboveItsBoundIsSaidToBe(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	require.NoError(t, Report{Figures: []Figure{figure(Idle, 59.9), figure(Applying, 251)}}.Write(&text))
+	require.NoError(t, Report{Figures: []Figure{figure(Idle, 59.9), figure(Applying, 251), figure(Floor, 999)}}.Write(&text))
 	lines := strings.Split(text.String(), "\n")
 	require.Regexp(t, `idle.* 59\.9 +at most 60 *$`, lines[0])
+	require.Regexp(t, `gin.* 999\.0 *$`, lines[2])
 	require.Regexp(t, `applying.* 251\.0 +at most 250 +above it$`, lines[1])
 }

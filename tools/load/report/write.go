@@ -110,6 +110,11 @@ func (m *Measurements) writeRates(say func(string, ...any)) {
 	}
 	if m.memory != nil {
 		say("\nAnswers to the connections whose api-server's memory was measured: %s.", answers(m.memory.Report))
+		for _, f := range m.memory.Figures {
+			if f.Name == memory.Floor {
+				say("Bare gin, which answers each apply at once with the same bytes, held %.0f MB under as many.", f.Value)
+			}
+		}
 	}
 }
 
