@@ -36,6 +36,7 @@ for path in refusal replay grant grant-consumer drop; do
   compare "$path" --paths "$path"
   compare "$path-jwt" --paths "$path" --auth jwt
 done
+compare many-campaigns --paths many-campaigns
 compare drain --paths drain
 compare latency --paths latency --shares 0.5
 rounds=1 compare curve --paths latency --shares 0.1,0.25,0.5,0.7,0.8,0.9,1

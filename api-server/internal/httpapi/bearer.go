@@ -20,8 +20,8 @@ const acceptedSkew = 60 * time.Second
 
 // Bearer verifies HS256 tokens: the algorithm is pinned, exp is required, and nbf, iat, iss and aud are checked.
 //
-// What a token says is judged by golang-jwt's Validator. The signature is checked here: its parser decodes the header of
-// every token into a map and sets up a new HMAC for it, which cost an apply twice what the rest of the verification does.
+// What a token says is judged by golang-jwt's Validator. Header and signature are checked here: its parser decodes the header
+// of every token into a map and sets up a new HMAC for it (docs/adr/0011).
 type Bearer struct {
 	validator *jwt.Validator
 	signers   sync.Pool              // of *signer

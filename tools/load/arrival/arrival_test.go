@@ -139,7 +139,7 @@ func TestTheShapeOfADrop(t *testing.T) {
 	require.InDelta(t, 1, by(plan(Flat), 10*time.Second), 1e-9)
 }
 
-func TestEachCampaignIsWantedHalfAsMuchAsTheOneBefore(t *testing.T) {
+func TestEachCampaignIsWantedHalfAsMuchAsTheOneBeforeOrAlike(t *testing.T) {
 	t.Parallel()
 	p := plan(Mixed)
 	p.Campaigns = 3
@@ -151,6 +151,12 @@ func TestEachCampaignIsWantedHalfAsMuchAsTheOneBefore(t *testing.T) {
 		wanted[campaign] += 1 / float64(p.Users)
 	}
 	require.InDeltaSlice(t, []float64{4. / 7, 2. / 7, 1. / 7}, wanted, 0.02)
+
+	p.Even, wanted = true, make([]float64, 3)
+	for user := range p.Users {
+		wanted[p.CampaignOf(user)] += 1 / float64(p.Users)
+	}
+	require.InDeltaSlice(t, []float64{1. / 3, 1. / 3, 1. / 3}, wanted, 0.02)
 	require.False(t, p.Has(p.Users, p.CampaignOf(p.Users)))
 }
 

@@ -23,6 +23,7 @@ type Plan struct {
 	Users     uint64        // how many there are: numbers 0 and on, in the order in which they first come
 	Over      time.Duration // in which they come for the first time
 	Campaigns int           // each user wants one of them; the first is wanted most
+	Even      bool          // all campaigns are wanted alike
 	Members   uint64        // of MembersRetry: how many of the first users come back
 	Seed      uint64
 }
@@ -34,8 +35,11 @@ type Apply struct {
 	Campaign int // from 0
 }
 
-// CampaignOf returns which campaign a user wants: of two neighbours the first is wanted twice as much.
+// CampaignOf returns which campaign a user wants: unless all are wanted alike, of two neighbours the first twice as much.
 func (p Plan) CampaignOf(user uint64) int {
+	if p.Even {
+		return int(p.draw(user, 0) * float64(p.Campaigns))
+	}
 	x := p.draw(user, 0) * (2 - math.Pow(0.5, float64(p.Campaigns-1)))
 	for campaign, weight := 0, 1.0; campaign < p.Campaigns-1; campaign, weight = campaign+1, weight/2 {
 		if x < weight {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func (c *comparison) served(ctx context.Context, name string, product *applicant
 	below.options.Servers, below.options.Anybody, below.pids = []string{address}, true, []int{process.PID()}
 	below.settle, below.fromMemory = nil, nil
 	if product.example != "" {
-		below.options.Campaigns = []string{product.example}
+		below.options.Campaigns = slices.Repeat([]string{product.example}, len(product.options.Campaigns))
 	}
 	below.kinds = []told.Kind{told.Accepted, told.Issued, told.Replayed, told.SoldOut}
 	return contender{name, below.round}, nil

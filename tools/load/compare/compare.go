@@ -16,6 +16,7 @@ const (
 	Refusal       = "refusal"        // after the last coupon, somebody without one
 	Replay        = "replay"         // a holder asks again
 	Grant         = "grant"          // every apply is granted; no consumer runs
+	Many          = "many-campaigns" // the same with 1,000 campaigns open, 50 of them wanted alike
 	GrantConsumer = "grant-consumer" // every apply is granted, and a consumer writes the rows
 	Drop          = "drop"           // 1,000 coupons, 100,000 users
 	Drain         = "drain"          // 10,000 coupons, 20,000 users: how long until the last row; it has no floor
@@ -23,7 +24,7 @@ const (
 )
 
 // Paths are all of them.
-var Paths = []string{Refusal, Replay, Grant, GrantConsumer, Drop, Drain, Latency}
+var Paths = []string{Refusal, Replay, Grant, Many, GrantConsumer, Drop, Drain, Latency}
 
 // Floors are all floors.
 var Floors = []string{floor.Gin, floor.GinEvalSHA, floor.Redis, floor.Kafka, floor.MySQL}

@@ -22,6 +22,8 @@ const (
 	dropUsers  = 100_000
 	drainLimit = 10_000
 	drainUsers = 20_000
+	allOpen    = 1_000 // campaigns
+	wanted     = 50    // of them
 	holders    = 1_000
 	endless    = 1_000_000_000 // coupons
 	mostUsers  = 100_000_000   // of all rounds of a path
@@ -38,7 +40,7 @@ func (c *comparison) product(ctx context.Context, path string) (*applicants, err
 		Connections: c.Connections, Timeout: exchangeTimeout, Secret: c.Stage.Secret,
 	}}
 	prepare := map[string]func(context.Context, *applicants) error{
-		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, GrantConsumer: c.grantConsumer, Latency: c.grant,
+		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, Many: c.many, GrantConsumer: c.grantConsumer, Latency: c.grant,
 		Drop:  func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, dropLimit, dropUsers) },
 		Drain: func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, drainLimit, drainUsers) },
 	}[path]
@@ -88,8 +90,8 @@ func (c *comparison) replay(ctx context.Context, crowd *applicants) error {
 func (c *comparison) grant(ctx context.Context, crowd *applicants) error {
 	crowd.kinds = []told.Kind{told.Accepted, told.Issued}
 	crowd.source = func(a *applicants) drive.Source {
-		a.watch(arrival.Plan{Users: mostUsers, Seed: seed})
-		return &timed{Source: &c.users, lasts: c.Lasts}
+		plan := a.watch(arrival.Plan{Users: mostUsers, Seed: seed})
+		return &timed{Source: &among{Source: &c.users, plan: plan}, lasts: c.Lasts}
 	}
 	crowd.finish = func(ctx context.Context) error {
 		if _, err := c.consumer(ctx); err != nil {
@@ -103,6 +105,26 @@ func (c *comparison) grant(ctx context.Context, crowd *applicants) error {
 	var err error
 	crowd.example, err = c.stage.Open(ctx, 1)
 	return err
+}
+
+// many opens all campaigns before the first round.
+func (c *comparison) many(ctx context.Context, crowd *applicants) error {
+	if err := c.grant(ctx, crowd); err != nil {
+		return err
+	}
+	for len(crowd.options.Campaigns) < wanted {
+		campaign, err := c.stage.Open(ctx, endless)
+		if err != nil {
+			return err
+		}
+		crowd.options.Campaigns = append(crowd.options.Campaigns, campaign)
+	}
+	for range allOpen - wanted - 1 { // the example is open, too
+		if _, err := c.stage.Open(ctx, 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // grantConsumer waits after each round until all rows are there, so that the floor does not have the consumer beside it.
@@ -196,10 +218,12 @@ func (a *applicants) judge(ctx context.Context, db *sql.DB, backlog func(context
 	if err != nil {
 		return err
 	}
-	if !verdicts[0].OK() {
-		return fmt.Errorf("the rows do not agree with the answers:\n%s", verdicts[0])
+	for _, verdict := range verdicts {
+		if !verdict.OK() {
+			return fmt.Errorf("the rows do not agree with the answers:\n%s", verdict)
+		}
+		a.judged += verdict.Issued
 	}
-	a.judged += verdicts[0].Issued
 	return nil
 }
 
@@ -237,13 +261,14 @@ func (c *comparison) grantFirst(ctx context.Context, crowd *applicants, count ui
 	return fmt.Errorf("of %d users some got no coupon: %v", count, result.Codes)
 }
 
-// watch gives the crowd a witness of a plan, unless it has one. The crowd at a floor has one of its own, for nothing but to
-// cost the client as much.
-func (a *applicants) watch(plan arrival.Plan) {
+// watch gives the crowd a witness of a plan, unless it has one, and returns the plan for the crowd's campaigns. The crowd at
+// a floor has a witness of its own, for nothing but to cost the client as much.
+func (a *applicants) watch(plan arrival.Plan) arrival.Plan {
+	plan.Profile, plan.Campaigns, plan.Even = arrival.Flat, len(a.options.Campaigns), true
 	if a.options.Witness == nil {
-		plan.Profile, plan.Campaigns = arrival.Flat, 1
 		a.options.Witness = witness.New(plan, slices.Clone(a.options.Campaigns))
 	}
+	return plan
 }
 
 // issued returns when the rows were made, in order.

@@ -77,6 +77,19 @@ func (c *counting) Next() (arrival.Apply, bool) {
 	return arrival.Apply{User: c.next}, c.next < mostUsers
 }
 
+// among lets each user apply for one of the campaigns of a plan.
+type among struct {
+	drive.Source
+	plan arrival.Plan
+}
+
+// Next returns the source's next apply, for the campaign that its user wants.
+func (a *among) Next() (arrival.Apply, bool) {
+	apply, more := a.Source.Next()
+	apply.Campaign = a.plan.CampaignOf(apply.User)
+	return apply, more
+}
+
 // planned hands out the applies of a plan, each of a user who never came before.
 type planned struct {
 	drive.Source

@@ -20,6 +20,7 @@ func TestRedis(t *testing.T) {
 	for i, p := range curve {
 		require.Equal(t, 500*(i+1), p.Claims)
 		require.Greater(t, p.Pending, p.Settled, "%+v", p)
+		require.Positive(t, p.Cost, "%+v", p)
 		require.Greater(t, p.Settled/int64(p.Claims), int64(36), "a name alone is longer: %+v", p)
 		if i > 0 {
 			require.Greater(t, p.Pending, curve[i-1].Pending)

@@ -17,11 +17,14 @@ import (
 	"github.com/seonchak/seonchak/tools/procs"
 )
 
-// Point is how much Redis holds for so many claims of one campaign, in bytes beyond an empty campaign.
+// Point is how much Redis holds for so many claims of one campaign, in bytes beyond an empty campaign, and what the claims
+// since the point before cost it.
 type Point struct {
 	Claims  int   `json:"claims"`
 	Pending int64 `json:"pending_bytes"` // none is in the log yet
 	Settled int64 `json:"settled_bytes"` // all are
+
+	Cost time.Duration `json:"cost_ns"` // processor time of Redis for a claim of a batch
 }
 
 const (
@@ -103,12 +106,16 @@ func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool)
 	}
 	claimed := 0
 	for i := range curve {
-		for claimed < curve[i].Claims {
-			keys := crowdOf(doc.Campaign, claimed, min(claimed+batch, curve[i].Claims))
-			if err := claim(ctx, stock, doc, keys, settle); err != nil {
-				return err
-			}
-			claimed += len(keys)
+		before, err := processorTime(ctx, client)
+		if err != nil {
+			return err
+		}
+		if err := claim(ctx, stock, doc, claimed, curve[i].Claims, settle); err != nil {
+			return err
+		}
+		after, err := processorTime(ctx, client)
+		if err != nil {
+			return err
 		}
 		now, err := used(ctx, client)
 		if err != nil {
@@ -117,26 +124,34 @@ func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool)
 		if settle {
 			curve[i].Settled = now - empty
 		} else {
-			curve[i].Pending = now - empty
+			curve[i].Pending, curve[i].Cost = now-empty, (after-before)/time.Duration(max(1, curve[i].Claims-claimed))
 		}
+		claimed = curve[i].Claims
 	}
 	return nil
 }
 
-func claim(ctx context.Context, stock *redisstock.Stock, doc coupon.Document, keys []coupon.Key, settle bool) error {
-	decisions, err := stock.Claim(ctx, doc.Campaign, doc.Epoch, keys)
-	if err != nil {
-		return err
-	}
-	for _, d := range decisions {
-		if d.Verdict != coupon.Granted {
-			return fmt.Errorf("not granted: %+v", d)
+// claim claims for the users from first to end, a batch at a time.
+func claim(ctx context.Context, stock *redisstock.Stock, doc coupon.Document, first, end int, settle bool) error {
+	for ; first < end; first += batch {
+		keys := crowdOf(doc.Campaign, first, min(first+batch, end))
+		decisions, err := stock.Claim(ctx, doc.Campaign, doc.Epoch, keys)
+		if err != nil {
+			return err
+		}
+		for _, d := range decisions {
+			if d.Verdict != coupon.Granted {
+				return fmt.Errorf("not granted: %+v", d)
+			}
+		}
+		if !settle {
+			continue
+		}
+		if err := stock.Forget(ctx, doc.Campaign, doc.Epoch, keys); err != nil {
+			return err
 		}
 	}
-	if !settle {
-		return nil
-	}
-	return stock.Forget(ctx, doc.Campaign, doc.Epoch, keys)
+	return nil
 }
 
 // crowdOf returns the keys of the users from first to end; their names have 36 characters.
@@ -177,4 +192,25 @@ func used(ctx context.Context, client *redis.Client) (last int64, err error) {
 		}
 	}
 	return last, nil
+}
+
+var usedProcessor = regexp.MustCompile(`(?m)^used_cpu_(?:sys|user):([\d.]+)`)
+
+// processorTime is what Redis has used so far.
+func processorTime(ctx context.Context, client *redis.Client) (used time.Duration, err error) {
+	told, err := client.Info(ctx, "cpu").Result()
+	if err != nil {
+		return 0, err
+	}
+	for _, found := range usedProcessor.FindAllStringSubmatch(told, -1) {
+		seconds, err := strconv.ParseFloat(found[1], 64)
+		if err != nil {
+			return 0, err
+		}
+		used += time.Duration(seconds * float64(time.Second))
+	}
+	if used == 0 {
+		return 0, fmt.Errorf("no used_cpu in %q", told)
+	}
+	return used, nil
 }

@@ -94,13 +94,19 @@ func TestReport(t *testing.T) {
 	full.Settings = map[string]string{"connections": "10000", "claims": "999999"}
 	f.put("memory.json", Memory{full, memory.Report{
 		Figures: []memory.Figure{{Name: memory.Idle, Value: 30}, {Name: memory.Applying, Value: 300}, {Name: memory.Floor, Value: 280}, {Name: memory.Settled, Value: 1}},
-		Curve:   []memory.Point{{Claims: 10, Pending: 3000, Settled: 2000}}, Answers: map[string]int{"accepted": 1000},
+		Curve: []memory.Point{
+			{Claims: 10, Pending: 3000, Settled: 2000, Cost: 7 * time.Microsecond},
+			{Claims: 20, Pending: 6000, Settled: 4000, Cost: 8500},
+			{Claims: 30, Cost: 9000},
+		},
+		Answers: map[string]int{"accepted": 1000},
 	}})
 	text = f.report()
 	for _, line := range []string{
 		"| last accept → last row, 10,000 coupons |  | ≤ 3 s | 3.5 s | 1..4 | 1 | **no** |",
 		"| api-server memory, idle |  | ≤ 60 MB | 30 MB | 30..30 | 1 | yes |",
 		"10,000 connections applying |  | ≤ 250 MB | 300 MB | 300..300 | 1 | **no** |", "accepted 1,000", "held 280 MB",
+		"7.00 µs of processor time up to the first 10 claims, and 9.00 µs from 20 to 30",
 		"settled claim, 1 M claims |  | ≤ 250 B | not measured", // with fewer claims it is another figure
 		"- Enough rounds of: claim call alone, 512 callers; there are 2 of 5.",
 	} {

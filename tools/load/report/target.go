@@ -68,7 +68,9 @@ func (m *Measurements) targets() []target {
 	if row := m.row(compare.Latency, compare.Latency, halfOfMaximum); row != nil {
 		p99.found = &found{row.Ratio, len(row.Rounds)}
 	}
+	many := target{"grant to `accepted`, 1,000 campaigns open and 50 of them wanted", "bare gin", 0.40, false, "", m.ratio(compare.Many, compare.Many)}
 	return append(all,
+		many,
 		target{"claim call alone, 512 callers", "one EVALSHA a call, as many connections as serve it best", 5, false, "×", m.benchmark("claim", "x-best-each")},
 		target{"`issue()` to committed rows, 500 a batch", "plain multi-row INSERT", 0.70, false, "", m.benchmark("issue", "ratio")},
 		drain, p99,

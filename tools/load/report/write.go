@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/memory"
@@ -115,8 +116,23 @@ func (m *Measurements) writeRates(say func(string, ...any)) {
 				say("Bare gin, which answers each apply at once with the same bytes, held %.0f MB under as many.", f.Value)
 			}
 		}
+		m.writeCost(say)
 	}
 }
+
+// writeCost says whether a claim costs Redis more when there are many.
+func (m *Measurements) writeCost(say func(string, ...any)) {
+	curve := m.memory.Curve
+	if len(curve) < 2 || curve[0].Cost == 0 {
+		return
+	}
+	last := len(curve) - 1
+	say("\nA claim of a batch cost Redis %.2f µs of processor time up to the first %s claims, and %.2f µs from %s to %s.",
+		micro(curve[0].Cost), drop.Number(int64(curve[0].Claims)),
+		micro(curve[last].Cost), drop.Number(int64(curve[last-1].Claims)), drop.Number(int64(curve[last].Claims)))
+}
+
+func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 func whole(rate float64) string { return drop.Number(int64(rate + 0.5)) }
 
