@@ -67,12 +67,13 @@ func (s *Store) View(ctx context.Context) ([]coupon.Campaign, error) {
 
 // campaigns reads many campaigns. It scans by hand: every server and every warden does this each second or more often, and
 // gorm's reflection took most of its time.
-func (s *Store) campaigns(ctx context.Context, condition string, args ...any) (campaigns []coupon.Campaign, err error) {
+func (s *Store) campaigns(ctx context.Context, condition string, args ...any) ([]coupon.Campaign, error) {
 	rows, err := s.db.WithContext(ctx).Raw(selectCampaigns+condition, args...).Rows()
 	if err != nil {
 		return nil, storeError(readingCampaigns, err)
 	}
 	defer func() { _ = rows.Close() }()
+	var campaigns []coupon.Campaign
 	for rows.Next() {
 		var row campaignRow
 		if err := rows.Scan(row.columns()...); err != nil {
@@ -84,7 +85,10 @@ func (s *Store) campaigns(ctx context.Context, condition string, args ...any) (c
 		}
 		campaigns = append(campaigns, campaign)
 	}
-	return campaigns, storeError(readingCampaigns, rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, storeError(readingCampaigns, err)
+	}
+	return campaigns, nil
 }
 
 const readingCampaigns = "read campaigns"

@@ -25,7 +25,7 @@ const acceptedSkew = 60 * time.Second
 type Bearer struct {
 	validator *jwt.Validator
 	signers   sync.Pool              // of *signer
-	header    atomic.Pointer[string] // of the last token that was signed, encoded: an issuer has but one
+	header    atomic.Pointer[string] // of the last token that was signed, encoded: nearly all are the same
 }
 
 // claims are what a token says that matters here.
@@ -73,8 +73,8 @@ func (b *Bearer) read(token string) (said *claims, ok bool) {
 		return nil, false
 	}
 	if fresh {
-		header = strings.Clone(header) // not the whole token
-		b.header.Store(&header)
+		kept := strings.Clone(header) // not the whole token
+		b.header.Store(&kept)
 	}
 	text, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {

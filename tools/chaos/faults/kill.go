@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -66,7 +67,7 @@ func killConsumersAtPoints(ctx context.Context, s *Scene) error {
 
 // killAtOutbox takes the log away, so that grants are issued directly, and kills who does that. Then it takes the database
 // away too: what is granted until the api-servers notice stays pending, and who sweeps it is killed. Nobody knows who that
-// will be, so whoever sweeps is armed, and it goes on until both points have killed.
+// will be, so whoever sweeps is armed, and it goes on until both points have killed, or for a while.
 func killAtOutbox(ctx context.Context, s *Scene) error {
 	log, database := s.Link(world.APISide, world.KafkaStore), s.Link(world.APISide, world.MySQLStore)
 	if err := log.Break(world.Cut); err != nil {
@@ -89,14 +90,14 @@ func killAtOutbox(ctx context.Context, s *Scene) error {
 	allPassed := func() bool { return passed(sweepers, sweepPoints) }
 	for !allPassed() && bounded.Err() == nil {
 		if err := s.strand(bounded, log, database); err != nil {
-			break // Heal mends the links; what did not fire is missing in the table
+			return errors.Join(log.Mend(ctx), database.Mend(ctx)) // what did not fire is missing in the table
 		}
 		awaitFor(bounded, swept, allPassed)
 	}
 	return ctx.Err()
 }
 
-// swept is when a claim that was left pending has surely been swept, also one whose first sweeper was killed.
+// swept is when a claim that was left pending has been swept, as a rule, also if its first sweeper was killed.
 const swept = 7 * time.Second
 
 // strand leaves claims pending: in the middle of granting the log and the database go away, and both come back.

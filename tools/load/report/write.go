@@ -113,7 +113,7 @@ func (m *Measurements) writeRates(say func(string, ...any)) {
 		say("\nAnswers to the connections whose api-server's memory was measured: %s.", answers(m.memory.Report))
 		for _, f := range m.memory.Figures {
 			if f.Name == memory.Floor {
-				say("Bare gin, which answers each apply at once with the same bytes, held %.0f MB under as many.", f.Value)
+				say("Bare gin, which answers each apply at once with about as many bytes, held %.0f MB under as many.", f.Value)
 			}
 		}
 		m.writeCost(say)
@@ -127,7 +127,7 @@ func (m *Measurements) writeCost(say func(string, ...any)) {
 		return
 	}
 	last := len(curve) - 1
-	say("\nA claim of a batch cost Redis %.2f µs of processor time up to the first %s claims, and %.2f µs from %s to %s.",
+	say("\nA claim of a batch, not yet settled, cost Redis %.2f µs of processor time up to the first %s claims, and %.2f µs from %s to %s.",
 		micro(curve[0].Cost), drop.Number(int64(curve[0].Claims)),
 		micro(curve[last].Cost), drop.Number(int64(curve[last-1].Claims)), drop.Number(int64(curve[last].Claims)))
 }
