@@ -73,7 +73,8 @@ func killAtOutbox(ctx context.Context, s *Scene) error {
 	if err := log.Break(world.Cut); err != nil {
 		return err
 	}
-	if err := spread(ctx, s.Servers, s.arms([]failpoint.Point{failpoint.DirectSent}, rarePasses)); err != nil {
+	directs := slices.Repeat([]failpoint.Point{failpoint.DirectSent}, len(s.Servers)) // one each
+	if err := spread(ctx, s.Servers, s.arms(directs, rarePasses)); err != nil {
 		return err
 	}
 	if err := log.Mend(ctx); err != nil {
@@ -112,7 +113,7 @@ func (s *Scene) strand(ctx context.Context, links ...*world.Link) error {
 			return err
 		}
 	}
-	const dark = 2 * time.Second
+	const dark = 3 * time.Second
 	if err := world.Pause(ctx, dark); err != nil {
 		return err
 	}
