@@ -33,7 +33,7 @@ type config struct {
 	Audience string     `env:"JWT_AUDIENCE" doc:"an aud a token must have; not set = any"`
 
 	Queue    int    `env:"APPLY_QUEUE" envDefault:"8192" doc:"applies waiting or being worked on; above it they are answered overloaded"`
-	Batch    int    `env:"APPLY_BATCH" envDefault:"128" doc:"claims in one call to Redis"`
+	Batch    int    `env:"APPLY_BATCH" envDefault:"128" doc:"claims of one campaign in one call to Redis, and a quarter of those of all"`
 	InFlight int    `env:"PUBLISH_IN_FLIGHT" envDefault:"2000" doc:"grants being published at once; above it they are answered pending and swept"`
 	Group    string `env:"KAFKA_GROUP" envDefault:"coupon-issuer" doc:"consumer group whose lag the stats show"`
 }

@@ -56,6 +56,18 @@ type Decision struct {
 	Hi      int64 // of RefusedSoldOut: the highest serial Redis could have given
 }
 
+// Batch is keys of one epoch that the stock decides about, or forgets, in one step.
+type Batch struct {
+	EpochRef
+	Keys []Key
+}
+
+// Decided is what became of a batch: a decision for each key in their order, or an error, after which nothing is known of any.
+type Decided struct {
+	Decisions []Decision
+	Err       error
+}
+
 // ClaimStatus is a claim as its user sees it. Only accepted and issued are promises.
 type ClaimStatus string
 

@@ -175,6 +175,44 @@ func (c *coalescer) more(tickets []ticket) []ticket {
 	return tickets
 }
 
+// BenchmarkClaimAll is what claims and their forgetting cost Redis as they scatter over campaigns, 150 in a round trip.
+func BenchmarkClaimAll(b *testing.B) {
+	const trip, trips = 150, 200
+	for _, campaigns := range []int{1, 50, trip} {
+		b.Run(fmt.Sprintf("campaigns=%d", campaigns), func(b *testing.B) {
+			stock := connect(b, testenv.PrivateRedis(b, "--appendonly", "yes").URL)
+			var claiming, forgetting time.Duration
+			for b.Loop() {
+				batches := make([]coupon.Batch, campaigns)
+				for i := range batches {
+					doc := newDocument(trip * trips)
+					var err error
+					doc.Seal, err = stock.Seal(b.Context(), doc.Campaign)
+					require.NoError(b, err)
+					batches[i].EpochRef = refOf(stock.start(b, doc))
+				}
+				for n := range trips {
+					for i := range batches {
+						batches[i].Keys = crowd(fmt.Sprintf("9f1c6f0e-2b7d-4c55-%d-", n), trip/campaigns)
+					}
+					started := stock.cpu(b)
+					for _, decided := range stock.ClaimAll(b.Context(), batches) {
+						require.NoError(b, decided.Err)
+						require.Equal(b, coupon.Granted, decided.Decisions[0].Verdict)
+					}
+					claimed := stock.cpu(b)
+					require.NoError(b, stock.ForgetAll(b.Context(), batches))
+					claiming += claimed - started
+					forgetting += stock.cpu(b) - claimed
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(claiming.Microseconds())/float64(trips*trip*b.N), "claim-cpu-µs")
+			b.ReportMetric(float64(forgetting.Microseconds())/float64(trips*trip*b.N), "forget-cpu-µs")
+		})
+	}
+}
+
 // BenchmarkMemory is what one claim costs Redis, with user ids as long as a UUID: granted and not yet in the log, and
 // after.
 func BenchmarkMemory(b *testing.B) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
@@ -19,39 +21,63 @@ var refusals = [...]coupon.Verdict{
 	8: coupon.Broken,
 }
 
+const claimWhat = "claim in Redis"
+
 // Claim decides a batch of applies of one campaign in the order given, in one step that nothing can come between, and
 // answers each: the n-th decision is of the n-th key. A user who has the claim already is answered whatever the campaign's
 // state. The batch is at most 1000 keys.
 //
 // After an error nothing is known of any of them: some may be granted and pending. Asking again gives the same serials.
 func (s *Stock) Claim(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
-	if len(keys) == 0 {
-		return nil, nil
+	ref := coupon.EpochRef{Campaign: campaign, Epoch: epoch}
+	decided := s.ClaimAll(ctx, []coupon.Batch{{EpochRef: ref, Keys: keys}})[0]
+	return decided.Decisions, decided.Err
+}
+
+// ClaimAll decides batches of several campaigns in one round trip, each as Claim does: the n-th outcome is of the n-th batch,
+// and one may fail alone, as when a node of a cluster is away.
+func (s *Stock) ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := make([]coupon.Decided, len(batches))
+	calls := make([]call, len(batches))
+	for i, b := range batches {
+		if len(b.Keys) > maxBatch {
+			decided[i].Err = fmt.Errorf("claim: %d keys in one batch, at most %d", len(b.Keys), maxBatch)
+			continue
+		}
+		if len(b.Keys) > 0 {
+			k := keysOf(b.Campaign, b.Epoch)
+			calls[i] = call{[]string{k.meta, k.users, k.count, k.serials, k.pending}, members(b.Keys, b.Epoch)}
+		}
 	}
-	if len(keys) > maxBatch {
-		return nil, fmt.Errorf("claim: %d keys in one batch, at most %d", len(keys), maxBatch)
+	for i, answer := range s.runAll(ctx, s.claim, calls) {
+		if answer != nil {
+			decided[i].Decisions, decided[i].Err = decisions(batches[i], answer)
+		}
 	}
-	const what = "claim in Redis"
-	k := keysOf(campaign, epoch)
-	reply, err := s.run(ctx, what, s.claim, []string{k.meta, k.users, k.count, k.serials, k.pending}, members(keys, epoch))
+	return decided
+}
+
+// decisions reads the reply of claim.lua to one batch.
+func decisions(batch coupon.Batch, answer *redis.Cmd) ([]coupon.Decision, error) {
+	reply, err := answer.Slice()
 	if err != nil {
-		return nil, err
+		return nil, coupon.Unavailable(claimWhat, err)
 	}
-	if len(reply) != len(keys)+2 {
-		return nil, badReply(what, fmt.Sprintf("of %d slots for %d keys", len(reply)-2, len(keys)))
+	if len(reply) != len(batch.Keys)+2 {
+		return nil, badReply(claimWhat, fmt.Sprintf("of %d slots for %d keys", len(reply)-2, len(batch.Keys)))
 	}
 	now, nowOK := reply[0].(int64)
 	hi, hiOK := reply[1].(int64)
 	if !nowOK || !hiOK {
-		return nil, badReply(what, reply[:2])
+		return nil, badReply(claimWhat, reply[:2])
 	}
-	decisions := make([]coupon.Decision, len(keys))
+	decisions := make([]coupon.Decision, len(batch.Keys))
 	for i, slot := range reply[2:] {
-		key := coupon.Key{Campaign: campaign, User: keys[i].User, N: keys[i].N}
-		claim := coupon.Claim{Key: key, Epoch: epoch, ClaimedAt: fromMilli(now)}
+		key := coupon.Key{Campaign: batch.Campaign, User: batch.Keys[i].User, N: batch.Keys[i].N}
+		claim := coupon.Claim{Key: key, Epoch: batch.Epoch, ClaimedAt: fromMilli(now)}
 		decision, ok := decide(slot, claim, hi)
 		if !ok {
-			return nil, badReply(what, slot)
+			return nil, badReply(claimWhat, slot)
 		}
 		decisions[i] = decision
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
+	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
 func TestClaimGrantsInTheOrderOfTheBatch(t *testing.T) {
@@ -244,4 +245,50 @@ func TestClaimWindowByTheClockOfRedis(t *testing.T) {
 			return d.Verdict == coupon.RefusedEnded
 		})
 	})
+}
+
+// A round trip over several campaigns keeps them apart, whatever one of them is like, and whether Redis knows the scripts.
+func TestClaimAllJudgesEachCampaignByItself(t *testing.T) {
+	t.Parallel()
+	b := connect(t, testenv.PrivateRedis(t).URL)
+	one, two, broken := b.start(t, newDocument(1)), b.start(t, newDocument(10)), b.start(t, newDocument(10))
+	require.NoError(t, b.client.Del(t.Context(), keysOf(broken.Campaign, 1).meta).Err())
+	require.NoError(t, b.client.ScriptFlush(t.Context()).Err())
+	batches := []coupon.Batch{
+		{EpochRef: refOf(one), Keys: crowd("u", 2)},
+		{EpochRef: refOf(broken), Keys: crowd("u", 1)},
+		{EpochRef: refOf(two)},
+		{EpochRef: refOf(two), Keys: crowd("u", 3)},
+		{EpochRef: refOf(two), Keys: crowd("v", maxBatch+1)},
+		{EpochRef: refOf(two), Keys: crowd("u", 4)},
+	}
+	decided := b.ClaimAll(t.Context(), batches)
+	require.Len(t, decided, len(batches))
+	verdicts := func(i int) []coupon.Verdict {
+		all := []coupon.Verdict{}
+		for _, d := range decided[i].Decisions {
+			all = append(all, d.Verdict)
+		}
+		return all
+	}
+	granted, held := coupon.Granted, coupon.Held
+	require.Equal(t, []coupon.Verdict{granted, coupon.RefusedSoldOut}, verdicts(0))
+	require.Equal(t, []coupon.Verdict{coupon.Broken}, verdicts(1))
+	require.Empty(t, verdicts(2), "nothing was asked")
+	require.Equal(t, []coupon.Verdict{granted, granted, granted}, verdicts(3))
+	require.ErrorContains(t, decided[4].Err, "at most 1000")
+	require.Equal(t, []coupon.Verdict{held, held, held, granted}, verdicts(5))
+	for i := range decided {
+		require.Equal(t, i == 4, decided[i].Err != nil, "%v", decided[i].Err)
+	}
+
+	require.NoError(t, b.client.ScriptFlush(t.Context()).Err())
+	require.NoError(t, b.ForgetAll(t.Context(), []coupon.Batch{
+		{EpochRef: refOf(one), Keys: crowd("u", 1)}, {EpochRef: refOf(two)}, {EpochRef: refOf(two), Keys: crowd("u", 4)},
+	}))
+	for _, doc := range []coupon.Document{one, two} {
+		snapshot, err := b.Snapshot(t.Context(), doc.Campaign, 1)
+		require.NoError(t, err)
+		require.Zero(t, snapshot.Pending, "of %d", snapshot.Members)
+	}
 }

@@ -1,11 +1,13 @@
 package redisstock
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -100,6 +102,46 @@ func TestClaimInACluster(t *testing.T) {
 		seal, err := connect(t, server.URL).Seal(t.Context(), docs[0].Campaign)
 		require.True(t, seal == docs[0].Seal || err != nil, "a node seals nothing of another's slots")
 	}
+}
+
+// The campaigns of one node more or less change nothing for the others of a round trip.
+func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
+	t.Parallel()
+	b, servers := cluster(t)
+	var batches []coupon.Batch
+	var seals []string
+	for range 12 {
+		doc := newDocument(10)
+		var err error
+		doc.Seal, err = b.Seal(t.Context(), doc.Campaign)
+		require.NoError(t, err)
+		b.start(t, doc)
+		batches = append(batches, coupon.Batch{EpochRef: refOf(doc), Keys: []coupon.Key{keyFor("kim"), keyFor("lee")}})
+		seals = append(seals, doc.Seal)
+	}
+	replication, err := info(t.Context(), connect(t, servers[1].URL).client, "replication")
+	require.NoError(t, err)
+	require.Contains(t, seals, replication["master_replid"])
+
+	for i, decided := range b.ClaimAll(t.Context(), batches) {
+		require.NoError(t, decided.Err)
+		require.Equal(t, batches[i].Campaign, decided.Decisions[0].Claim.Campaign)
+		require.EqualValues(t, 2, decided.Decisions[1].Claim.Serial)
+	}
+	require.NoError(t, b.ForgetAll(t.Context(), batches))
+
+	servers[1].Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for i, decided := range b.ClaimAll(ctx, batches) {
+		if seals[i] == replication["master_replid"] {
+			require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(decided.Err))
+			continue
+		}
+		require.NoError(t, decided.Err)
+		require.Equal(t, coupon.MarkAcked, decided.Decisions[1].Mark, "it was forgotten before")
+	}
+	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(b.ForgetAll(ctx, batches)))
 }
 
 // What one node of a cluster does is learnt of its campaigns, and of no other.

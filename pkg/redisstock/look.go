@@ -60,28 +60,22 @@ func (s *Stock) byMaster(ctx context.Context, campaigns []*coupon.Campaign) map[
 }
 
 // lookAt looks at the campaigns at some places, and writes what it finds to the same places of found. A write probe goes
-// first: a Redis that is read-only, out of memory or short of replicas answers questions and can grant nothing. A script that
-// Redis has forgotten is sent again as source: a pipeline does not do that by itself.
+// first: a Redis that is read-only, out of memory or short of replicas answers questions and can grant nothing.
 func (s *Stock) lookAt(ctx context.Context, campaigns []*coupon.Campaign, places []int, found []coupon.Health) {
+	calls := make([]call, len(places))
+	for i, at := range places {
+		calls[i] = lookCall(campaigns[at])
+	}
 	answers := make([]*redis.Cmd, len(places))
 	var probe *redis.StatusCmd
 	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
 		probe = pipe.Set(ctx, probeKey(campaigns[places[0]].ID), 1, probeLife)
-		for i, at := range places {
-			keys, args := lookArgs(campaigns[at])
-			answers[i] = s.look.EvalSha(ctx, pipe, keys, args...)
+		for i, c := range calls {
+			answers[i] = s.look.EvalSha(ctx, pipe, c.keys, c.args...)
 		}
 		return nil
 	})
-	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, at := range places {
-			if redis.HasErrorPrefix(answers[i].Err(), "NOSCRIPT") {
-				keys, args := lookArgs(campaigns[at])
-				answers[i] = s.look.Eval(ctx, pipe, keys, args...)
-			}
-		}
-		return nil
-	})
+	s.runForgotten(ctx, s.look, calls, answers)
 	for i, at := range places {
 		found[at] = health(answers[i])
 		if err := probe.Err(); err != nil {
@@ -90,9 +84,9 @@ func (s *Stock) lookAt(ctx context.Context, campaigns []*coupon.Campaign, places
 	}
 }
 
-func lookArgs(c *coupon.Campaign) (keys []string, args []any) {
+func lookCall(c *coupon.Campaign) call {
 	k := keysOf(c.ID, c.Epoch)
-	return []string{k.meta, k.users, k.count, k.serials, k.pending}, []any{c.Epoch, c.Lo, c.Base, c.Seal}
+	return call{[]string{k.meta, k.users, k.count, k.serials, k.pending}, []any{c.Epoch, c.Lo, c.Base, c.Seal}}
 }
 
 func health(answer *redis.Cmd) coupon.Health {

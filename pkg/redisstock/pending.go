@@ -10,10 +10,21 @@ import (
 // Forget remembers that the log acknowledged claims: they are marked acked and are pending no more. Only an
 // acknowledgement allows it. It makes nothing that is not there, and may be repeated.
 func (s *Stock) Forget(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) error {
-	k := keysOf(campaign, epoch)
-	for batch := range slices.Chunk(keys, maxBatch) {
-		err := s.forget.Run(ctx, s.client, []string{k.serials, k.pending}, members(batch)...).Err()
-		if err != nil {
+	ref := coupon.EpochRef{Campaign: campaign, Epoch: epoch}
+	return s.ForgetAll(ctx, []coupon.Batch{{EpochRef: ref, Keys: keys}})
+}
+
+// ForgetAll forgets batches of several campaigns in one round trip. The error is the first of those that it did not reach.
+func (s *Stock) ForgetAll(ctx context.Context, batches []coupon.Batch) error {
+	var calls []call
+	for _, b := range batches {
+		k := keysOf(b.Campaign, b.Epoch)
+		for keys := range slices.Chunk(b.Keys, maxBatch) {
+			calls = append(calls, call{[]string{k.serials, k.pending}, members(keys)})
+		}
+	}
+	for _, answer := range s.runAll(ctx, s.forget, calls) {
+		if err := answer.Err(); err != nil {
 			return coupon.Unavailable("forget pending claims in Redis", err)
 		}
 	}

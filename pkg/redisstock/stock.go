@@ -83,6 +83,41 @@ func (s *Stock) run(ctx context.Context, what string, script *redis.Script, keys
 	return reply, nil
 }
 
+// call is one call of a script.
+type call struct {
+	keys []string
+	args []any
+}
+
+// runAll calls a script once for each of calls, in their order and in one round trip. Each answer carries its own error; that
+// of a call without keys, which is not made, is nil.
+func (s *Stock) runAll(ctx context.Context, script *redis.Script, calls []call) []*redis.Cmd {
+	answers := make([]*redis.Cmd, len(calls))
+	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, c := range calls {
+			if len(c.keys) > 0 {
+				answers[i] = script.EvalSha(ctx, pipe, c.keys, c.args...)
+			}
+		}
+		return nil
+	})
+	s.runForgotten(ctx, script, calls, answers)
+	return answers
+}
+
+// runForgotten repeats the calls of a script that Redis had forgotten, and so did not run, with its source: a pipeline does
+// not do that by itself.
+func (s *Stock) runForgotten(ctx context.Context, script *redis.Script, calls []call, answers []*redis.Cmd) {
+	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, c := range calls {
+			if answers[i] != nil && redis.HasErrorPrefix(answers[i].Err(), "NOSCRIPT") {
+				answers[i] = script.Eval(ctx, pipe, c.keys, c.args...)
+			}
+		}
+		return nil
+	})
+}
+
 func badReply(what string, reply any) error {
 	return coupon.Unavailable(what, fmt.Errorf("unexpected reply %v", reply))
 }

@@ -30,6 +30,15 @@ func (s *Stock) Claim(ctx context.Context, campaign string, epoch int64, keys []
 	})
 }
 
+// ClaimAll decides batches one after the other, as Redis does those of a pipeline: each of them may fail by itself.
+func (s *Stock) ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := make([]coupon.Decided, len(batches))
+	for i, b := range batches {
+		decided[i].Decisions, decided[i].Err = s.Claim(ctx, b.Campaign, b.Epoch, b.Keys)
+	}
+	return decided
+}
+
 // refusal is what everybody is told who is no member; 0 when each is judged by itself.
 func (r *redisState) refusal(c *claimState, k *epochKeys, epoch, now int64) coupon.Verdict {
 	d := c.document
@@ -120,6 +129,15 @@ func (s *Stock) Forget(ctx context.Context, campaign string, epoch int64, keys [
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// ForgetAll forgets batches one after the other, and returns the first error.
+func (s *Stock) ForgetAll(ctx context.Context, batches []coupon.Batch) error {
+	var first error
+	for _, b := range batches {
+		first = cmp.Or(first, s.Forget(ctx, b.Campaign, b.Epoch, b.Keys))
+	}
+	return first
 }
 
 // TakePending returns claims that have been due for long enough, the longest due first, and leases them: take.lua.

@@ -27,21 +27,23 @@ const (
 	confirmDeadline = 500 * time.Millisecond
 	lookUpDeadline  = 500 * time.Millisecond
 	forgetDeadline  = time.Second
+	forgetRest      = 20 * time.Millisecond // between two calls: a claim may be pending a while longer, and fewer calls do
 )
 
 // How much one call may carry, where the operator has no say.
 const (
-	forgetBatch = 512
-	lookUpBatch = 256
-	directBatch = 128
+	batchesTogether = 4 // how many full batches of claims one round trip may carry
+	forgetBatch     = 512
+	lookUpBatch     = 256
+	directBatch     = 128
 )
 
-// stock decides who is in time. A claim call that fails leaves the outcome unknown. Holders must refuse every page unless the
+// stock decides who is in time. A batch of claims that fails leaves the outcome unknown. Holders must refuse every page unless the
 // epoch is sold out at that hi at its instant.
 type stock interface {
-	Claim(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error)
+	ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided
 	Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error)
-	Forget(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) error
+	ForgetAll(ctx context.Context, batches []coupon.Batch) error
 	Holders(ctx context.Context, ref coupon.EpochRef, hi int64, cursor uint64) (page []coupon.Key, total int64, next uint64, err error)
 }
 
@@ -63,7 +65,7 @@ type record interface {
 // Limits bound what one server takes on.
 type Limits struct {
 	Queue int // applies waiting or being worked on; above it they are refused as overloaded
-	Batch int // claims in one call to Redis
+	Batch int // claims of one campaign in one call to Redis
 }
 
 // Service answers applies. Its stages are goroutine-free while idle and never depend on the caller staying.
@@ -78,6 +80,7 @@ type Service struct {
 
 	lanes    sync.Map // campaign id → *lane
 	soldOut  *soldout.Loader
+	claims   turns
 	confirms batcher[*ticket]
 	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]
@@ -95,9 +98,12 @@ func NewService(view *View, stock stock, publisher publisher, record record, lim
 		soldOut: soldout.NewLoader(stock, logger),
 		log:     &logBreaker{logger: logger}, database: &databaseBreaker{view: view},
 	}
+	s.claims = turns{
+		perLane: limits.Batch, together: batchesTogether * limits.Batch, handle: s.decideTogether, rescue: s.rescueUnclaimed,
+	}
 	s.confirms = batcher[*ticket]{max: limits.Queue, handle: s.confirm, rescue: s.rescueGranted}
 	s.lookUps = batcher[*ticket]{max: lookUpBatch, handle: s.lookUp, rescue: s.rescueGranted}
-	s.forgets = batcher[coupon.Claim]{max: forgetBatch, handle: s.forget, rescue: s.rescueAcked}
+	s.forgets = batcher[coupon.Claim]{max: forgetBatch, rest: forgetRest, handle: s.forget, rescue: s.rescueAcked}
 	return s
 }
 
@@ -123,7 +129,7 @@ func (s *Service) Apply(ctx context.Context, key coupon.Key) (Answer, error) {
 		return Answer{}, err
 	}
 	t := &ticket{key: key, lane: s.lane(campaign), arrived: arrived, answer: make(chan result, 1)}
-	t.lane.claims.add(t)
+	s.claims.add(t)
 	select {
 	case r := <-t.answer:
 		return r.answer, r.err

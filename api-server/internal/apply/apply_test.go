@@ -276,9 +276,9 @@ func TestCallersThatLeaveKeepTheQueueBounded(t *testing.T) {
 	<-stuck
 	campaign, _ := b.service.view.Campaign(campaignID)
 	lane := b.service.lane(campaign)
-	lane.claims.mu.Lock()
-	queued := len(lane.claims.queue)
-	lane.claims.mu.Unlock()
+	b.service.claims.mu.Lock()
+	queued := len(lane.waiting)
+	b.service.claims.mu.Unlock()
 	close(release)
 	require.LessOrEqual(t, queued, 10)
 }

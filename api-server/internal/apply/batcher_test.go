@@ -3,6 +3,8 @@ package apply
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -45,4 +47,30 @@ func TestBatcherKeepsOrderAndRunsOneBatchAtATime(t *testing.T) {
 	for p := range producers {
 		require.Equal(t, each, last[p])
 	}
+}
+
+// Work in no hurry is gathered for as long as it rests, unless there is a full batch of it.
+func TestABatcherThatRestsMakesFewerCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		type call struct {
+			after time.Duration
+			items int
+		}
+		var calls []call
+		b := &batcher[int]{max: 5, rest: 20 * time.Millisecond, handle: func(batch []int) {
+			calls = append(calls, call{time.Since(began), len(batch)})
+		}}
+		b.add(0)
+		<-time.After(2 * time.Millisecond)
+		for i := range 8 {
+			b.add(i)
+			<-time.After(4 * time.Millisecond)
+		}
+		b.add(make([]int, 7)...)
+		<-time.After(time.Second)
+		const ms = time.Millisecond
+		require.Equal(t, []call{{0, 1}, {20 * ms, 5}, {22 * ms, 1}, {42 * ms, 5}, {42 * ms, 4}}, calls)
+	})
 }

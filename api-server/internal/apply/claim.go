@@ -20,40 +20,69 @@ var (
 	errNotReady         = coupon.NewError(coupon.CodeUnavailable, "")
 )
 
+// question is what a claim call asks of one campaign.
+type question struct {
+	lane     *lane
+	campaign *coupon.Campaign
+	waiting  []*ticket
+}
+
 // claim asks Redis. While neither the log nor the database could make a grant durable, nobody is granted anything.
-func (s *Service) claim(l *lane, campaign *coupon.Campaign, waiting []*ticket) {
-	if s.database.away() && s.log.away() {
-		s.probeLog()
-		s.refuseAll(waiting, errNotReady)
+func (s *Service) claim(questions []question) {
+	if len(questions) == 0 {
 		return
 	}
-	s.metrics.claimBatch.Observe(float64(len(waiting)))
+	if s.database.away() && s.log.away() {
+		s.probeLog()
+		for _, q := range questions {
+			s.refuseAll(q.waiting, errNotReady)
+		}
+		return
+	}
+	batches, claims := batchesOf(questions)
+	s.metrics.claimBatch.Observe(float64(claims))
 	ctx, cancel := context.WithTimeout(context.Background(), claimDeadline)
 	defer cancel()
 	asked := time.Now()
 	failpoint.Hit(failpoint.ScriptSent) // dying before the call and while it runs are one case: what it did is unknown
-	decisions, err := s.stock.Claim(ctx, campaign.ID, campaign.Epoch, keysOf(waiting))
+	decided := s.stock.ClaimAll(ctx, batches)
 	failpoint.Hit(failpoint.ScriptReplied)
-	if err != nil {
+	for i, q := range questions {
+		s.decideQuestion(q, decided[i], asked)
+	}
+}
+
+func batchesOf(questions []question) (batches []coupon.Batch, claims int) {
+	batches = make([]coupon.Batch, len(questions))
+	for i, q := range questions {
+		batches[i] = coupon.Batch{EpochRef: q.campaign.Ref(), Keys: keysOf(q.waiting)}
+		claims += len(q.waiting)
+	}
+	return batches, claims
+}
+
+func (s *Service) decideQuestion(q question, decided coupon.Decided, asked time.Time) {
+	if decided.Err != nil {
 		// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
-		s.claimFailed(l, campaign, waiting, coupon.Unavailable("claim", err))
+		s.claimFailed(q, coupon.Unavailable("claim", decided.Err))
 		return
 	}
-	l.memory.Heard(campaign, decisions, asked)
-	for i, t := range waiting {
-		s.decide(t, decisions[i], campaign)
+	q.lane.silence.Store(nil)
+	q.lane.memory.Heard(q.campaign, decided.Decisions, asked)
+	for i, t := range q.waiting {
+		s.decide(t, decided.Decisions[i], q.campaign)
 	}
 }
 
 // claimFailed answers those who were not heard. A closed campaign grants nothing any more, so a row or a live failed event
 // says all that Redis could say.
-func (s *Service) claimFailed(l *lane, campaign *coupon.Campaign, waiting []*ticket, err error) {
-	if campaign.Status == coupon.CampaignClosed {
-		s.answerHolders(l, waiting, err)
+func (s *Service) claimFailed(q question, err error) {
+	if q.campaign.Status == coupon.CampaignClosed {
+		s.answerHolders(q.lane, q.waiting, err)
 		return
 	}
-	l.silentAt = time.Now()
-	s.refuseAll(waiting, err)
+	q.lane.fellSilent()
+	s.refuseAll(q.waiting, err)
 }
 
 func (s *Service) decide(t *ticket, d coupon.Decision, campaign *coupon.Campaign) {
@@ -131,21 +160,25 @@ func (s *Service) drop(claim coupon.Claim) {
 	s.forgets.add(claim)
 }
 
-// forget takes durable claims out of pending, one script for each epoch in the batch. What it cannot reach is published
-// once more by the sweep, which is harmless.
+// forget takes durable claims out of pending, a step of its own for each epoch in the batch. What it cannot reach is
+// published once more by the sweep, which is harmless.
 func (s *Service) forget(batch []coupon.Claim) {
 	defer s.inFlight.forgot(len(batch))
-	groups := make(map[coupon.EpochRef][]coupon.Key, 1)
+	places := make(map[coupon.EpochRef]int, 1)
+	var epochs []coupon.Batch
 	for _, c := range batch {
 		ref := coupon.EpochRef{Campaign: c.Campaign, Epoch: c.Epoch}
-		groups[ref] = append(groups[ref], c.Key)
-	}
-	for ref, keys := range groups {
-		ctx, cancel := context.WithTimeout(context.Background(), forgetDeadline)
-		if err := s.stock.Forget(ctx, ref.Campaign, ref.Epoch, keys); err != nil {
-			s.logger.Debug("durable claims stay in pending for the sweep", "campaign", ref.Campaign, "claims", len(keys), "error", err)
+		at, known := places[ref]
+		if !known {
+			at = len(epochs)
+			places[ref], epochs = at, append(epochs, coupon.Batch{EpochRef: ref})
 		}
-		cancel()
+		epochs[at].Keys = append(epochs[at].Keys, c.Key)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), forgetDeadline)
+	defer cancel()
+	if err := s.stock.ForgetAll(ctx, epochs); err != nil {
+		s.logger.Debug("durable claims stay in pending for the sweep", "claims", len(batch), "error", err)
 	}
 }
 

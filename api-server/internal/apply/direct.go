@@ -20,7 +20,7 @@ func (s *Service) claimInSQL(l *lane, campaign *coupon.Campaign, waiting []*tick
 	settled, err := s.settle(campaign.Ref(), wishes, sqlDeadline)
 	if err != nil {
 		// The transaction may have been committed: the user's repeat finds the row.
-		l.silentAt = time.Now()
+		l.fellSilent()
 		s.refuseAll(waiting, coupon.Unavailable("issue", err))
 		return
 	}

@@ -9,15 +9,18 @@ import (
 	"github.com/seonchak/seonchak/pkg/planted"
 )
 
-// lane is what one campaign has of its own: the queue before whoever decides, and the one past a log that is away.
+// lane is what one campaign has of its own.
 type lane struct {
-	claims  batcher[*ticket]
-	directs batcher[*ticket] // bounded by the applies that may be in flight
+	waiting []*ticket // for the claim call of all campaigns; its turns guard it
+	taken   []*ticket // from waiting, by the call under way
+
+	alone   batcher[*ticket] // claims that must not keep other campaigns waiting
+	directs batcher[*ticket] // grants past a log that is away; bounded by the applies that may be in flight
 	memory  *soldout.Memory
 
-	known    atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
-	silentAt time.Time                       // when a call last failed; only the draining goroutine uses it
-	soldOut  bool                            // only a planted bug reads it
+	known   atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
+	silence atomic.Pointer[time.Time]       // when the last call failed; nil after one that did not
+	soldOut atomic.Bool                     // only a planted bug reads it
 }
 
 func (s *Service) lane(campaign *coupon.Campaign) *lane {
@@ -34,13 +37,19 @@ func (s *Service) lane(campaign *coupon.Campaign) *lane {
 
 func (s *Service) newLane() *lane {
 	l := &lane{memory: s.soldOut.Memory()}
-	l.claims = batcher[*ticket]{
+	l.alone = batcher[*ticket]{
 		max:    s.limits.Batch,
-		handle: func(batch []*ticket) { s.decideAll(l, batch) },
+		handle: func(batch []*ticket) { s.decideAlone(l, batch) },
 		rescue: s.rescueUnclaimed,
 	}
 	l.directs = batcher[*ticket]{max: directBatch, handle: s.issueDirect, rescue: s.rescueGranted}
 	return l
+}
+
+// fellSilent remembers that a call failed.
+func (l *lane) fellSilent() {
+	now := time.Now()
+	l.silence.Store(&now)
 }
 
 // refusesFromMemory reports whether an apply can be told sold_out without asking Redis. It neither waits nor allocates.
@@ -64,32 +73,53 @@ func (s *Service) rescueUnclaimed(batch []*ticket, panicked any) {
 	s.refuseAll(batch, errNotReady)
 }
 
-// decideAll is the first stage: one call for all that wait at this campaign, to whoever decides about it now. The view is
-// asked for each batch, so that a lane follows its campaign from one mode to the other.
-func (s *Service) decideAll(l *lane, batch []*ticket) {
+// decideTogether is the first stage: one round trip for all that wait at all campaigns, a step of its own for each of them.
+// Whoever may need more than a call that Redis answers at once goes alone.
+func (s *Service) decideTogether(lanes []*lane) {
+	questions := make([]question, 0, len(lanes))
+	for _, l := range lanes {
+		campaign := s.campaignOf(l)
+		if !asksRedis(campaign) || campaign.Status == coupon.CampaignClosed || l.silence.Load() != nil {
+			l.alone.add(l.taken...)
+			continue
+		}
+		if waiting := s.refuseOverdue(l, l.taken); len(waiting) > 0 {
+			questions = append(questions, question{l, campaign, waiting})
+		}
+	}
+	s.claim(questions)
+}
+
+// decideAlone is the first stage of a campaign that keeps nobody else waiting.
+func (s *Service) decideAlone(l *lane, batch []*ticket) {
 	waiting := s.refuseOverdue(l, batch)
 	if len(waiting) == 0 {
 		return
 	}
-	if planted.On(planted.SoldOutForEver) && l.soldOut {
-		s.refuseAll(waiting, errSoldOut)
-		return
-	}
-	campaign, ok := s.view.Campaign(waiting[0].key.Campaign)
-	if !ok {
-		campaign = l.known.Load()
-	}
+	campaign := s.campaignOf(l)
 	switch {
+	case asksRedis(campaign):
+		s.claim([]question{{l, campaign, waiting}})
 	case retired(campaign):
 		s.answerHolders(l, waiting, errEnded)
-	case campaign.Mode != coupon.ModeSQL:
-		s.claim(l, campaign, waiting)
 	case campaign.EpochState == coupon.EpochActive:
 		s.claimInSQL(l, campaign, waiting)
 	default:
 		s.answerHolders(l, waiting, errNotReady) // on its way to another epoch: nobody decides
 	}
 }
+
+// campaignOf asks the view for each batch, so that a lane follows its campaign from one mode to the other.
+func (s *Service) campaignOf(l *lane) *coupon.Campaign {
+	last := l.known.Load()
+	if campaign, ok := s.view.Campaign(last.ID); ok {
+		return campaign
+	}
+	return last
+}
+
+// asksRedis reports whether Redis decides about the campaign.
+func asksRedis(c *coupon.Campaign) bool { return !retired(c) && c.Mode != coupon.ModeSQL }
 
 // retired reports whether nobody decides about the campaign any more: it is closed, and so is its last epoch. The log of
 // that epoch was drained first, so all its claims are rows or failed events.
@@ -102,9 +132,12 @@ func retired(c *coupon.Campaign) bool {
 func (s *Service) refuseOverdue(l *lane, batch []*ticket) []*ticket {
 	now := time.Now()
 	waiting := batch[:0]
+	silence := l.silence.Load()
 	for _, t := range batch {
 		switch {
-		case t.arrived.Before(l.silentAt):
+		case planted.On(planted.SoldOutForEver) && l.soldOut.Load():
+			s.refuse(t, errSoldOut)
+		case silence != nil && t.arrived.Before(*silence):
 			s.refuse(t, errNotReady)
 		case now.Sub(t.arrived) > claimPatience:
 			s.refuse(t, errOverloaded)
@@ -121,7 +154,7 @@ func (s *Service) turnDown(t *ticket, v coupon.Verdict, campaign *coupon.Campaig
 		s.view.Reload()
 	}
 	if planted.On(planted.SoldOutForEver) && v == coupon.RefusedSoldOut {
-		t.lane.soldOut = true
+		t.lane.soldOut.Store(true)
 	}
 	s.refuse(t, refusal(v, campaign))
 }

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
@@ -80,7 +79,7 @@ func (s *Service) lookUpIn(campaign string, batch []*ticket) {
 func (s *Service) answerHolders(l *lane, waiting []*ticket, otherwise error) {
 	known, err := s.askRecord(context.Background(), waiting[0].key.Campaign, keysOf(waiting))
 	if err != nil {
-		l.silentAt = time.Now()
+		l.fellSilent()
 		s.refuseAll(waiting, coupon.Unavailable("look up claims", err))
 		return
 	}

@@ -75,8 +75,12 @@ func (b *bench) see(t *testing.T, change func(c *coupon.Campaign)) {
 	require.NoError(t, b.service.view.Refresh(t.Context()))
 }
 
-func (b *bench) Claim(_ context.Context, _ string, _ int64, keys []coupon.Key) ([]coupon.Decision, error) {
-	return b.claim(keys)
+func (b *bench) ClaimAll(_ context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := make([]coupon.Decided, len(batches))
+	for i, batch := range batches {
+		decided[i].Decisions, decided[i].Err = b.claim(batch.Keys)
+	}
+	return decided
 }
 
 func (b *bench) Holders(context.Context, coupon.EpochRef, int64, uint64) ([]coupon.Key, int64, uint64, error) {
@@ -106,10 +110,12 @@ func (b *bench) Held(_ context.Context, _ string, _ int64, keys []coupon.Key) ([
 	return decisions, nil
 }
 
-func (b *bench) Forget(_ context.Context, _ string, _ int64, keys []coupon.Key) error {
+func (b *bench) ForgetAll(_ context.Context, batches []coupon.Batch) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forgotten = append(b.forgotten, keys...)
+	for _, batch := range batches {
+		b.forgotten = append(b.forgotten, batch.Keys...)
+	}
 	return nil
 }
 

@@ -122,14 +122,17 @@ func (s *site) Campaign(ctx context.Context, _ string) (c coupon.Campaign, err e
 	return c, err
 }
 
-func (s *site) Claim(ctx context.Context, _ string, epoch int64, keys []coupon.Key) (decisions []coupon.Decision, err error) {
-	err = s.call(ctx, &s.redis, func() {
-		s.claimCalls++
-		for _, k := range keys {
-			decisions = append(decisions, s.claimOne(epoch, k))
-		}
-	})
-	return decisions, err
+func (s *site) ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := make([]coupon.Decided, len(batches))
+	for i, batch := range batches {
+		decided[i].Err = s.call(ctx, &s.redis, func() {
+			s.claimCalls++
+			for _, k := range batch.Keys {
+				decided[i].Decisions = append(decided[i].Decisions, s.claimOne(batch.Epoch, k))
+			}
+		})
+	}
+	return decided
 }
 
 func (s *site) claimOne(epoch int64, k coupon.Key) coupon.Decision {
@@ -158,13 +161,15 @@ func (s *site) Holders(context.Context, coupon.EpochRef, int64, uint64) ([]coupo
 	return nil, 0, 0, errAway
 }
 
-func (s *site) Forget(ctx context.Context, _ string, epoch int64, keys []coupon.Key) error {
+func (s *site) ForgetAll(ctx context.Context, batches []coupon.Batch) error {
 	return s.call(ctx, &s.redis, func() {
-		for _, k := range keys {
-			if d, ok := s.claims[k]; ok && d.Claim.Epoch == epoch {
-				d.Mark = coupon.MarkAcked
-				s.claims[k] = d
-				delete(s.pending, k)
+		for _, batch := range batches {
+			for _, k := range batch.Keys {
+				if d, ok := s.claims[k]; ok && d.Claim.Epoch == batch.Epoch {
+					d.Mark = coupon.MarkAcked
+					s.claims[k] = d
+					delete(s.pending, k)
+				}
 			}
 		}
 	})

@@ -51,18 +51,20 @@ func (s *stock) Seal(ctx context.Context, campaign string) (string, error) {
 	return s.Stock.Seal(ctx, campaign)
 }
 
-func (s *stock) Claim(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error) {
-	decisions, err := s.Stock.Claim(ctx, campaign, epoch, keys)
-	if err != nil {
-		return nil, err
+func (s *stock) ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := s.Stock.ClaimAll(ctx, batches)
+	for i, b := range batches {
+		if decided[i].Err != nil {
+			continue
+		}
+		if s.planted == forgetEarly {
+			_ = s.Forget(ctx, b.Campaign, b.Epoch, b.Keys)
+		}
+		if s.planted == soldOutForEver {
+			s.remember(decided[i].Decisions)
+		}
 	}
-	if s.planted == forgetEarly {
-		_ = s.Forget(ctx, campaign, epoch, keys)
-	}
-	if s.planted == soldOutForEver {
-		s.remember(decisions)
-	}
-	return decisions, nil
+	return decided
 }
 
 // remember turns every answer after the first sold_out into one.

@@ -1,0 +1,251 @@
+package apply
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/coupon"
+)
+
+// Whatever waits where, a call takes of each lane what came first there, and everything is taken once.
+func TestTurnsKeepTheOrderOfEachLane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const producers, each, perLane, together = 32, 500, 7, 20
+		lanes := []*lane{{}, {}, {}, {}, {}}
+		var (
+			running sync.Mutex
+			done    sync.WaitGroup
+			last    = map[string]int{}
+		)
+		done.Add(producers * each)
+		q := &turns{perLane: perLane, together: together, handle: func(turn []*lane) {
+			if !running.TryLock() {
+				t.Error("two calls at once")
+				return
+			}
+			defer running.Unlock()
+			if len(turn) == 0 || len(turn) > len(lanes) {
+				t.Errorf("a call of %d lanes", len(turn))
+			}
+			for _, l := range turn {
+				if len(l.taken) == 0 || len(l.taken) > perLane {
+					t.Errorf("%d tickets of one lane", len(l.taken))
+				}
+				for _, taken := range l.taken {
+					if taken.lane != l || taken.key.N != last[taken.key.User]+1 {
+						t.Errorf("%v came after %d", taken.key, last[taken.key.User])
+					}
+					last[taken.key.User] = taken.key.N
+					done.Done()
+				}
+			}
+		}}
+		for p := range producers {
+			go func() {
+				for n := 1; n <= each; n++ {
+					q.add(&ticket{key: coupon.Key{User: string(rune('a' + p)), N: n}, lane: lanes[p%len(lanes)]})
+				}
+			}()
+		}
+		done.Wait()
+		require.Len(t, last, producers)
+		for user, n := range last {
+			require.Equal(t, each, n, user)
+		}
+	})
+}
+
+// A crowd at one campaign takes no more than its share of a call, so whoever comes to another waits for one call at most.
+func TestACrowdDoesNotKeepAnotherCampaignWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		crowded, quiet := &lane{}, &lane{}
+		first, release := make(chan struct{}), make(chan struct{})
+		var calls [][]int
+		q := &turns{perLane: 10, together: 20}
+		q.handle = func([]*lane) {
+			if len(calls) == 0 {
+				close(first)
+				<-release
+			}
+			calls = append(calls, []int{len(crowded.taken), len(quiet.taken)})
+		}
+		q.add(&ticket{lane: crowded})
+		<-first
+		for range 100 {
+			q.add(&ticket{lane: crowded})
+		}
+		q.add(&ticket{lane: quiet})
+		close(release)
+		synctest.Wait()
+		require.Len(t, calls, 11)
+		require.Equal(t, []int{1, 0}, calls[0])
+		require.Equal(t, []int{10, 1}, calls[1])
+		require.Equal(t, []int{10, 0}, calls[10])
+	})
+}
+
+func TestACallThatPanicsIsTheLastOfItsTicketsOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lanes := []*lane{{}, {}}
+		first, release := make(chan struct{}), make(chan struct{})
+		rescued, handled := make(chan *ticket, 2), make(chan *ticket, 2)
+		calls := 0
+		q := &turns{perLane: 1, together: 2, rescue: func(batch []*ticket, _ any) { rescued <- batch[0] }}
+		q.handle = func(turn []*lane) {
+			calls++
+			if calls == 1 {
+				close(first)
+				<-release
+				return
+			}
+			if calls == 2 {
+				panic("planned")
+			}
+			for _, l := range turn {
+				handled <- l.taken[0]
+			}
+		}
+		q.add(&ticket{lane: &lane{}})
+		<-first
+		tickets := []*ticket{{lane: lanes[0]}, {lane: lanes[1]}, {lane: lanes[0]}, {lane: lanes[1]}}
+		for _, one := range tickets {
+			q.add(one)
+		}
+		close(release)
+		for _, one := range tickets[:2] {
+			require.Same(t, one, <-rescued)
+		}
+		for _, one := range tickets[2:] {
+			require.Same(t, one, <-handled)
+		}
+	})
+}
+
+// nodes is a Redis Cluster of which some nodes are silent, each campaign on one of its own.
+type nodes struct {
+	*bench
+	silent map[string]bool
+
+	mu    sync.Mutex
+	trips [][]string // the campaigns of each round trip
+}
+
+func (n *nodes) ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided {
+	decided := make([]coupon.Decided, len(batches))
+	var trip []string
+	late := false
+	for i, b := range batches {
+		trip = append(trip, b.Campaign)
+		if n.silent[b.Campaign] {
+			decided[i].Err, late = context.DeadlineExceeded, true
+			continue
+		}
+		decided[i] = n.bench.ClaimAll(ctx, batches[i:i+1])[0]
+	}
+	n.mu.Lock()
+	n.trips = append(n.trips, trip)
+	n.mu.Unlock()
+	if late {
+		<-ctx.Done()
+	}
+	return decided
+}
+
+func (n *nodes) View(context.Context) ([]coupon.Campaign, error) {
+	all := make([]coupon.Campaign, 0, len(n.silent))
+	for _, id := range slices.Sorted(maps.Keys(n.silent)) {
+		c := n.campaign
+		c.ID = id
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (n *nodes) Standings(_ context.Context, ids []string) (map[string]coupon.Standing, error) {
+	standings := map[string]coupon.Standing{}
+	for _, id := range ids {
+		standings[id] = coupon.Standing{Epoch: 1, State: coupon.EpochActive}
+	}
+	return standings, nil
+}
+
+func onNodes(t *testing.T, silent map[string]bool) *nodes {
+	t.Helper()
+	n := &nodes{bench: setup(t), silent: silent}
+	view := NewView(n, n.service.logger)
+	require.NoError(t, view.Refresh(t.Context()))
+	n.service = NewService(view, n, n, n, Limits{Queue: 1000, Batch: 128}, NewMetrics(prometheus.NewRegistry()), n.service.logger)
+	return n
+}
+
+func TestClaimsOfManyCampaignsShareARoundTrip(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := onNodes(t, map[string]bool{"a": false, "b": false, "c": false})
+		hold := make(chan struct{})
+		n.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+			<-hold
+			return n.grantAll(keys)
+		}
+		var all sync.WaitGroup
+		for i, campaign := range []string{"a", "c", "b", "a", "b"} {
+			user := string(rune('u' + i))
+			all.Go(func() {
+				answer, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: user, N: 1})
+				if err != nil || answer.Status != coupon.StatusAccepted || answer.Claim.Campaign != campaign {
+					t.Errorf("%+v, %v", answer, err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(hold)
+		all.Wait()
+		require.NoError(t, n.service.Drain(t.Context()))
+		require.Equal(t, [][]string{{"a"}, {"c", "b", "a"}}, n.trips)
+	})
+}
+
+// A node that is away costs the other campaigns one call: the next ones go without its campaigns, until they are heard again.
+func TestASilentNodeKeepsNoOtherCampaignWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := onNodes(t, map[string]bool{"alive": false, "away": true})
+		apply := func(campaign, user string) (time.Duration, error) {
+			began := time.Now()
+			_, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: user, N: 1})
+			return time.Since(began), err
+		}
+		_, err := apply("away", "first")
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
+		var away sync.WaitGroup
+		for range 20 {
+			away.Go(func() {
+				if took, err := apply("away", "u"); coupon.CodeOf(err) != coupon.CodeUnavailable || took > 2*claimDeadline {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+			synctest.Wait()
+			took, err := apply("alive", "u")
+			require.NoError(t, err)
+			require.Zero(t, took, "it waits for nobody")
+		}
+		away.Wait()
+		n.silent["away"] = false
+		_, err = apply("away", "again")
+		require.NoError(t, err)
+		c, _ := n.service.view.Campaign("away")
+		require.Nil(t, n.service.lane(c).silence.Load(), "it goes with the others again")
+		require.NoError(t, n.service.Drain(t.Context()))
+	})
+}
