@@ -1,16 +1,13 @@
 package testenv
 
 import (
-	"errors"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seonchak/seonchak/pkg/freeport"
 )
 
 // RedisServer is a redis-server process of one test, free to be flushed, killed and started again.
@@ -75,30 +72,12 @@ func (s *RedisServer) Kill() {
 	s.cmd = nil
 }
 
-// The free ports are looked for in turn, so that none is given out again before its server listens; where a process begins
-// is left to chance, for the sake of others.
-const lowestPort, ports = 10_000, 10_000
-
-var (
-	firstPort = rand.IntN(ports)
-	tried     atomic.Int64
-)
-
-// FreePort returns a loopback port on which nobody listens, below those that the system gives to outgoing connections.
-// It knocks instead of listening itself: a program that another test starts in that moment would keep the listener
-// until its exec.
+// FreePort returns a loopback port on which nobody listens.
 func FreePort(tb testing.TB) string {
 	tb.Helper()
-	for range ports {
-		port := strconv.Itoa(lowestPort + (firstPort+int(tried.Add(1)))%ports)
-		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return port
-		}
-		if err == nil {
-			_ = conn.Close()
-		}
+	port, err := freeport.Next()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("no loopback port is free")
-	return ""
+	return port
 }

@@ -7,17 +7,17 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
 // What this test's own binary plays when it is started again as a program.
@@ -202,15 +202,25 @@ func TestNotReadyIsAnError(t *testing.T) {
 	require.Empty(t, answers(spec, time.Second)) // it was not left behind
 }
 
+// TestNoAddressIsGivenOutTwice to a program and to a store of a test: there is one count, in which each takes the next.
 func TestNoAddressIsGivenOutTwice(t *testing.T) {
 	t.Parallel()
-	given := map[string]bool{}
-	for range 200 { // drawn by chance, two of them would be the same with 86 % of all seeds
+	number := func(port string) int {
+		n, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		return n
+	}
+	next := func() int {
 		address, err := FreeAddress()
 		require.NoError(t, err)
-		require.False(t, given[address], address)
-		given[address] = true
+		_, port, err := net.SplitHostPort(address)
+		require.NoError(t, err)
+		return number(port)
 	}
+	first, between, last := next(), number(testenv.FreePort(t)), next()
+	since := func(port int) int { return (port - first + 10_000) % 10_000 } // the ports go round
+	require.Positive(t, since(between))
+	require.Less(t, since(between), since(last))
 }
 
 func TestRunToTheEnd(t *testing.T) {
@@ -252,26 +262,4 @@ func TestStoresFrom(t *testing.T) {
 	t.Parallel()
 	_, err := StoresFrom(func(name string) string { return map[string]string{"REDIS_URL": "r"}[name] })
 	require.EqualError(t, err, "KAFKA_BROKERS is not set\nMYSQL_DSN is not set")
-}
-
-func TestAFreeAddressIsFreeWhileProgramsStart(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	var starting sync.WaitGroup
-	for range 4 {
-		starting.Go(func() {
-			for ctx.Err() == nil {
-				_ = exec.Command("/bin/true").Run()
-			}
-		})
-	}
-	for range 1000 {
-		address, err := FreeAddress()
-		require.NoError(t, err)
-		listener, err := net.Listen("tcp", address)
-		require.NoError(t, err)
-		require.NoError(t, listener.Close())
-	}
-	cancel()
-	starting.Wait()
 }

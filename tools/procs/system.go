@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
+
+	"github.com/seonchak/seonchak/pkg/freeport"
 )
 
 // Run runs a program to its end and returns what it wrote, to standard output and error together, and its exit code. An
@@ -41,34 +40,13 @@ func Run(ctx context.Context, spec Spec) (output string, code int, err error) {
 	return written.String(), 0, nil
 }
 
-// The ports given out lie below those that the system gives to outgoing connections, so that a program that was killed
-// finds its port free when it is started again.
-const (
-	lowestPort = 10_000
-	ports      = 10_000
-)
-
-// The ports are tried in turn, so that none is given out again before its server listens; where this process begins is
-// left to chance, for the sake of others.
-var (
-	firstPort = rand.IntN(ports)
-	tried     atomic.Int64
-)
-
-// FreeAddress returns a loopback address on which nobody listens. It knocks instead of listening itself: a program
-// started in that moment holds every open file until its exec, a listener too, and would keep the address for so long.
+// FreeAddress returns a loopback address on which nobody listens; freeport says how long that holds.
 func FreeAddress() (string, error) {
-	for range ports {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowestPort+(firstPort+int(tried.Add(1)))%ports))
-		conn, err := net.Dial("tcp", address)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return address, nil
-		}
-		if err == nil {
-			_ = conn.Close()
-		}
+	port, err := freeport.Next()
+	if err != nil {
+		return "", err
 	}
-	return "", errors.New("no loopback port is free")
+	return net.JoinHostPort("127.0.0.1", port), nil
 }
 
 // Memory returns how many bytes of memory the program holds now, and the most it ever held.
