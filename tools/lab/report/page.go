@@ -1,11 +1,9 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/seonchak/seonchak/tools/drop"
@@ -93,16 +91,6 @@ requests between the read and the write, and kills a server halfway.
 
 func number(n int) string { return drop.Number(int64(n)) }
 
-// right reports whether nothing was wrong in any trial of a strategy.
-func (p *page) right(name string) bool {
-	return !slices.ContainsFunc(p.all, func(r trial.Result) bool { return r.Strategy == name && !r.Verdict.Right() })
-}
-
-// exact reports whether a strategy was right and each of its trials came to what it is held for.
-func (p *page) exact(name string) bool {
-	return p.right(name) && !slices.ContainsFunc(p.all, func(r trial.Result) bool { return r.Strategy == name && !r.Tried() })
-}
-
 func (p *page) find(name, workload string, servers int, crash bool) (trial.Result, bool) {
 	for _, r := range p.all {
 		if r.Strategy == name && r.Workload == workload && r.Servers == servers && r.Crash == crash && (workload == trial.Booking || r.Connections == trial.Usual) {
@@ -110,79 +98,6 @@ func (p *page) find(name, workload string, servers int, crash bool) (trial.Resul
 		}
 	}
 	return trial.Result{}, false
-}
-
-// summary says who was exact, and how fast these are.
-func (p *page) summary() {
-	var exact, others []trial.Result
-	var open []string
-	for _, name := range Names() {
-		r, ok := p.find(name, trial.Drop, 1, false)
-		switch {
-		case !ok:
-		case p.exact(name):
-			exact = append(exact, r)
-		case p.right(name):
-			open = append(open, name)
-		default:
-			others = append(others, r)
-		}
-	}
-	p.say("## What came of it\n\nNothing was wrong in any trial of these. The figures are of the drop at one server, but for the last two columns: these add up")
-	p.say("all drops and double clicks. An answer is a grant or a refusal; a slow strategy never gets as far as refusing.\n")
-	p.say("| exact | answers/s | grants/s | unordered | unanswered |\n|---|---:|---:|---:|---:|")
-	slices.SortStableFunc(exact, func(a, b trial.Result) int { return cmp.Compare(b.PerSecond, a.PerSecond) })
-	for _, r := range exact {
-		all := p.sum(r.Strategy)
-		p.say("| %s | %.0f | %.0f | %d | %d |", r.Strategy, r.PerSecond, r.GrantsRate, all.Unordered, all.Unanswered)
-	}
-	p.say("")
-	if len(open) > 0 {
-		p.say("Nothing was wrong with these either, but in a trial or more they were too slow to come to the limit, or to the crash: %s.\n", strings.Join(open, ", "))
-	}
-	p.standing(exact, others)
-	p.say("![throughput of the exact](%[1]s/throughput-exact.svg)\n\n![throughput of the others](%[1]s/throughput-others.svg)\n", p.plots)
-}
-
-// sum adds up the drops and double clicks of a strategy.
-func (p *page) sum(name string) (all trial.Verdict) {
-	for _, r := range p.all {
-		if r.Strategy == name && (r.Workload == trial.Drop || r.Workload == trial.DoubleClick) {
-			all = all.Plus(r.Verdict)
-		}
-	}
-	return all
-}
-
-// standing says where the pipeline is not first.
-func (p *page) standing(exact, others []trial.Result) {
-	at := slices.IndexFunc(exact, func(r trial.Result) bool { return r.Strategy == trial.Pipeline })
-	if at < 0 {
-		p.say("**The pipeline is not among them.**\n")
-		return
-	}
-	p.say("Of the exact ones these had more answers a second than the pipeline: %s; more grants a second: %s. It is not the only exact one: a", ahead(exact, exact[at], answers),
-		ahead(exact, exact[at], grants))
-	p.say("database that does all of it in one transaction is exact too, as long as it can carry the crowd. Of those that get something wrong these had")
-	p.say("more answers a second: %s; more grants: %s.\n", ahead(others, exact[at], answers), ahead(others, exact[at], grants))
-}
-
-func answers(r trial.Result) float64 { return r.PerSecond }
-
-func grants(r trial.Result) float64 { return r.GrantsRate }
-
-// ahead names those that are faster than the product; the paced one is the product, too.
-func ahead(results []trial.Result, product trial.Result, by func(trial.Result) float64) string {
-	var names []string
-	for _, r := range results {
-		if by(r) > by(product) && r.Strategy != trial.PipelinePaced {
-			names = append(names, r.Strategy)
-		}
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
 }
 
 // errors shows what was wrong in drop and double-click together.
@@ -212,66 +127,6 @@ func (p *page) both(name string, servers int, crash bool) string {
 		return "–"
 	}
 	return Errors(sum)
-}
-
-// costs shows the drop at one server.
-func (p *page) costs() {
-	p.say(`## What each costs
-
-The drop at one server. Statements are all that the database server carried out, for those who were refused too. "Unrelated" is the
-latency of another table's query on the same database, due every 5 ms and counted from then, in two windows: until the last grant, and
-until the last row. Where the first lasts 0.2 s it has 40 queries, and its p99 is nearly the longest. A grant of a database is a row; one of the pipeline,
-or of a queue, is a promise whose row follows: "last row" is when the last one was there, after the first request. Repeats are of the
-users, who had no answer or were told to come again; retries are of the servers, and those of the pipeline are not known.
-`)
-	p.say("| strategy | answers/s | grants/s | last row after, s | p50 ms | p99 ms | repeats | retries/grant | deadlocks | lock time-outs | unordered | unanswered | statements/grant | unrelated until the last grant, p50 ms | p99 ms | until the last row, p50 ms | p99 ms | Redis bytes/grant |")
-	p.say("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-	for _, name := range Names() {
-		r, ok := p.find(name, trial.Drop, 1, false)
-		if !ok {
-			continue
-		}
-		grants := float64(max(1, r.Granted))
-		p.say("| %s | %.0f | %.0f | %.2f | %.1f | %.1f | %d | %s | %s | %s | %d | %d | %.1f | %.1f | %.1f | %.1f | %.1f | %.0f |", name, r.PerSecond, r.GrantsRate,
-			r.LastRow, r.P50, r.P99, r.Repeats, ofServers(r, "%.1f", float64(r.Retries)/grants), ofServers(r, "%d", r.Deadlocks), ofServers(r, "%d", r.TimeOuts), r.Verdict.Unordered, r.Verdict.Unanswered, r.Statements,
-			r.OtherP50, r.OtherP99, r.RowsP50, r.RowsP99, float64(r.Memory)/grants)
-	}
-	p.say("\nThe unrelated query waits for the cores, too, and who answers ten times as many a second takes more of them: where it is slower beside the")
-	p.say("pipeline than beside a database that does all of it, that is the likely reason; we had no separate machines.\n")
-}
-
-// locking are the strategies whose waits are shown: one that queues at a row, one that holds it for a statement only, and one
-// whose readers lock each other out.
-var locking = []string{"for-update", "atomic-update", "isolation-serializable"}
-
-// locks shows what waits for rows as more come at once.
-func (p *page) locks() {
-	p.say(`## Waiting for a row, as more come
-
-The drop at one server. Lock waits are those that the database server counted, and how long one took on average; time-outs (after 2 s)
-and deadlocks are counted by the servers, which then try again. A server has 32 connections to the database: who finds none waits in
-the server, and no database sees more than 32 at once.
-`)
-	p.say("| strategy | at once | answers/s | p50 ms | p99 ms | lock waits | ms a wait | lock time-outs | deadlocks | unanswered |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-	for _, name := range locking {
-		for _, r := range sweep(p.all, name) {
-			p.say("| %s | %d | %.0f | %.1f | %.1f | %s | %.1f | %d | %d | %d |", name, r.Connections, r.PerSecond, r.P50, r.P99,
-				number(int(r.LockWaits)), float64(r.LockWaited)/float64(max(1, r.LockWaits)), r.TimeOuts, r.Deadlocks, r.Verdict.Unanswered)
-		}
-	}
-	p.say("")
-}
-
-// memory shows what a set of members takes as it grows.
-func (p *page) memory() {
-	p.say("## What a set of members takes\n\nEvery user gets a place from %s, and stays in its set: nothing takes a member out. Names as short as `u-100000`.\n", trial.Remembering)
-	p.say("| users | bytes in Redis | bytes/user | grants/s |\n|---:|---:|---:|---:|")
-	for _, r := range p.all {
-		if r.Workload == trial.Members {
-			p.say("| %s | %s | %.0f | %.0f |", number(r.Granted), number(int(r.Memory)), float64(r.Memory)/float64(max(1, r.Granted)), r.GrantsRate)
-		}
-	}
-	p.say("")
 }
 
 // others shows the two workloads that not every strategy is for.

@@ -60,6 +60,12 @@ func NewGround(ctx context.Context, stores procs.Stores, spec strategy.Spec, lim
 	return g, strategy.Prepare(ctx, g.DB, spec, limit)
 }
 
+// OpenAccount gives the user of Contention an account.
+func (g *Ground) OpenAccount(ctx context.Context) error {
+	_, err := g.DB.ExecContext(ctx, `INSERT INTO points (user, points, grade) VALUES (?, 0, 0)`, account)
+	return err
+}
+
 // Database returns the name and the version of the database server.
 func Database(ctx context.Context, stores procs.Stores) (string, error) {
 	db, err := sql.Open("mysql", stores.MySQL)
