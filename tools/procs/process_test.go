@@ -229,11 +229,27 @@ func TestRunToTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, code)
 	require.Equal(t, "the last words\n", output)
+}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+func TestARunIsCutShort(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, _, err = Run(ctx, program(t, "serve"))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	spec := program(t, "serve")
+	go func() {
+		for ctx.Err() == nil && answers(spec, time.Second) == "" {
+			<-time.After(readyPoll)
+		}
+		cancel()
+	}()
+	output, _, err := Run(ctx, spec)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Contains(t, output, "stopped", "it ended in order")
+
+	soon, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	_, _, err = Run(soon, Spec{Name: "sleep", Binary: "/bin/sleep", Args: []string{"60"}})
+	require.ErrorIs(t, err, context.DeadlineExceeded, "it died of the signal")
 }
 
 func TestProgramsDieWithTheirParent(t *testing.T) {

@@ -31,8 +31,8 @@ func Run(ctx context.Context, spec Spec) (output string, code int, err error) {
 	if ctx.Err() == nil && errors.As(err, &exit) {
 		return written.String(), exit.ExitCode(), nil
 	}
-	if err == nil {
-		err = ctx.Err()
+	if ctx.Err() != nil {
+		err = ctx.Err() // and not that the signal was its end
 	}
 	if err != nil {
 		return written.String(), -1, fmt.Errorf("run %s: %w", spec.Name, err)
