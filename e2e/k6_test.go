@@ -38,7 +38,7 @@ func runK6(t *testing.T, server *procs.APIServer, script string, env ...string) 
 	output, err := command.CombinedOutput()
 	t.Logf("%s: %s", script, output)
 	content, readErr := os.ReadFile(summary)
-	require.NoError(t, readErr)
+	require.NoError(t, readErr, "it ended with: %v", err)
 	var told struct {
 		Metrics map[string]struct{ Count, Passes, Fails int }
 	}
