@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the load report is made of, each measurement a step of at most 3 minutes: scripts/report.sh [STEP...]
+# What the load report is made of, each measurement a step of at most 3 minutes, but for claims, of at most 4:
+# scripts/report.sh [STEP...]
 # A step whose file is there is not measured again, so an interrupted report goes on where it was; rm -r bin/report begins
 # anew. On a machine that others use, UNDER is a command that waits for it: UNDER='flock /tmp/lock' scripts/report.sh
 set -euo pipefail
@@ -8,8 +9,10 @@ cd "$(dirname "$0")/.."
 dir=${REPORT_DIR:-bin/report}
 rounds=${REPORT_ROUNDS:-5}
 lasts=${REPORT_LASTS:-3s}
-claims=${REPORT_CLAIMS:-1000000}
+claims=${REPORT_CLAIMS:-10000000}
+events=${REPORT_EVENTS:-1000000}
 connections=${REPORT_CONNECTIONS:-10000}
+million=1000000 # claims, of which the targets speak
 wanted=" $* "
 failed=
 
@@ -24,7 +27,7 @@ step() {
     json) ${UNDER:-} "${command[@]}" --json "$file.part" ;;
     txt) ${UNDER:-} "${command[@]}" | tee "$file.part" ;;
   esac || { failed+=" $name"; return 0; }
-  echo "${command[*]}" >"$dir/$name.command"
+  printf '%s\n' "${command[*]}" "commit $(git describe --always --dirty)" >"$dir/$name.command"
   mv "$file.part" "$file"
 }
 
@@ -38,12 +41,14 @@ for path in refusal replay grant grant-consumer drop; do
 done
 compare many-campaigns --paths many-campaigns
 compare drain --paths drain
+rounds=1 compare backlog --paths backlog --events "$events"
 compare latency --paths latency --shares 0.5
 rounds=1 compare curve --paths latency --shares 0.1,0.25,0.5,0.7,0.8,0.9,1
 for callers in 1 4 16 64 256 1024; do
   rounds=1 compare "callers-$callers" --paths grant --connections "$callers"
 done
-step memory json bin/load memory --claims "$claims" --connections "$connections"
+step memory json bin/load memory --claims "$((claims < million ? claims : million))" --connections "$connections"
+step claims json bin/load memory --claims "$claims" --connections 0
 step claim txt go -C pkg test -run '^$' -bench 'Claim$' -benchtime 3x -count "$rounds" ./redisstock
 step issue txt go -C pkg test -run '^$' -bench 'Issue$/^500$' -benchtime 2s -count "$rounds" ./mysqlstore
 [[ -z $failed ]] || { echo "not measured:$failed" >&2; exit 1; }

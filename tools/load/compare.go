@@ -105,6 +105,8 @@ func compareCommand() *cobra.Command {
 	var f turnFlags
 	var paths []string
 	var shares []float64
+	var events int
+	usual := slices.DeleteFunc(slices.Clone(compare.Paths), func(path string) bool { return path == compare.Backlog }) // it takes minutes
 	command := &cobra.Command{
 		Use: "compare", Short: "measure the programs and the floors below them by turns", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -116,8 +118,11 @@ func compareCommand() *cobra.Command {
 					return mistake{errors.New("--shares must be above 0")}
 				}
 			}
+			if events < 1 {
+				return mistake{errors.New("--events must be above 0")}
+			}
 			return f.measured(c, func(options compare.Options) (table []compare.Row, err error) {
-				options.Shares = shares
+				options.Shares, options.Events = shares, events
 				for _, path := range paths {
 					c.PrintErrf("%s\n", path)
 					rows, err := compare.Path(c.Context(), options, path, f.floors)
@@ -132,7 +137,8 @@ func compareCommand() *cobra.Command {
 	}
 	f.add(command.Flags(), []string{floor.Gin})
 	command.Flags().Float64SliceVar(&shares, "shares", []float64{0.5}, "of the path latency: at which shares of the maximum")
-	command.Flags().StringSliceVar(&paths, "paths", compare.Paths, fmt.Sprintf("which paths, of %q", compare.Paths))
+	command.Flags().IntVar(&events, "events", 1_000_000, "of the path backlog: how many promises wait for the consumer")
+	command.Flags().StringSliceVar(&paths, "paths", usual, fmt.Sprintf("which paths, of %q", compare.Paths))
 	return command
 }
 

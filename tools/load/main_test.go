@@ -271,6 +271,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--claims", []string{"memory", "--claims", "0"}},
 		{"--paths", []string{"compare", "--paths", "up"}},
 		{"--shares", []string{"compare", "--shares", "0"}},
+		{"--events", []string{"compare", "--events", "0"}},
 		{"--rounds", []string{"compare", "--rounds", "0"}},
 		{"--floors", []string{"floors", "--floors", "cellar"}},
 	} {
@@ -338,6 +339,20 @@ func TestThePrograms(t *testing.T) {
 	require.Less(t, half.Rate, maximum.Rate)
 	require.EqualValues(t, 20_000, last.Judged, "10,000 coupons in two rounds")
 	require.Len(t, last.Rounds[0].Course, 101)
+
+	stdout = load("compare", "--rounds", "2", "--connections", "16", "--paths", "backlog", "--events", "1500", "--json", table)
+	require.Contains(t, stdout, "1,500 events: the last row after")
+	rows = rowsIn(t, table)
+	require.Len(t, rows, 1)
+	require.EqualValues(t, 3_000, rows[0].Judged)
+	require.Len(t, rows[0].Rounds, 2)
+	for _, r := range rows[0].Rounds {
+		require.GreaterOrEqual(t, r.Drained.Events, int64(1_500), "others may write to the log, too")
+		require.Positive(t, r.Drained.LastRow)
+		require.Equal(t, r.Took, r.Drained.LastRow)
+		require.GreaterOrEqual(t, r.Drained.Highest, max(r.Drained.Ready, r.Drained.Warm, r.Drained.End))
+		require.Positive(t, r.Drained.Warm)
+	}
 
 	stdout = load("memory", "--claims", "100", "--connections", "20", "--lasts", "100ms")
 	for _, figure := range []string{memory.Idle, memory.Applying, memory.Settled, memory.Pending} {

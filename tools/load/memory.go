@@ -21,8 +21,8 @@ func memoryCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "memory", Short: "measure what an api-server holds and what a claim costs Redis", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			if options.Claims < 1 || options.Connections < 1 || options.Lasts <= 0 {
-				return mistake{errors.New("--claims, --connections and --lasts must be above 0")}
+			if options.Claims < 1 || options.Connections < 0 || options.Lasts <= 0 {
+				return mistake{errors.New("--claims and --lasts must be above 0, and --connections not below")}
 			}
 			if options.Stage.Stores, err = procs.StoresFrom(os.Getenv); err != nil {
 				return mistake{fmt.Errorf("%w\ntry: eval \"$(scripts/services.sh env)\"", err)}
@@ -50,7 +50,7 @@ func memoryCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.IntVar(&options.Claims, "claims", 1_000_000, "claims in Redis, of users with names of 36 characters")
-	flags.IntVar(&options.Connections, "connections", 10_000, "connections that apply at the api-server back to back")
+	flags.IntVar(&options.Connections, "connections", 10_000, "connections that apply at the api-server back to back; 0 measures Redis alone")
 	flags.DurationVar(&options.Lasts, "lasts", 10*time.Second, "for how long")
 	flags.StringVar(&options.Stage.Bin, "bin", "bin", "`folder` of the programs, as make build fills it")
 	flags.StringVar(&path, "json", "", "`file` for the figures as JSON")

@@ -20,11 +20,12 @@ const (
 	GrantConsumer = "grant-consumer" // every apply is granted, and a consumer writes the rows
 	Drop          = "drop"           // 1,000 coupons, 100,000 users
 	Drain         = "drain"          // 10,000 coupons, 20,000 users: how long until the last row; it has no floor
+	Backlog       = "backlog"        // a million promises wait for the consumer; its floor is a multi-row INSERT of as many
 	Latency       = "latency"        // grants at a share of the maximum, by their times; its floor is the producer alone
 )
 
 // Paths are all of them.
-var Paths = []string{Refusal, Replay, Grant, Many, GrantConsumer, Drop, Drain, Latency}
+var Paths = []string{Refusal, Replay, Grant, Many, GrantConsumer, Drop, Drain, Backlog, Latency}
 
 // Floors are all floors.
 var Floors = []string{floor.Gin, floor.GinEvalSHA, floor.Redis, floor.Kafka, floor.MySQL}
@@ -36,6 +37,7 @@ type Options struct {
 	Rounds      int           // that count
 	Lasts       time.Duration // one turn
 	Connections int
+	Events      int                              // of Backlog: how many wait
 	Shares      []float64                        // of Latency: of the maximum
 	Say         func(format string, args ...any) // how far it is
 }
@@ -60,10 +62,12 @@ func Path(ctx context.Context, options Options, path string, floors []string) (t
 	if err != nil {
 		return nil, err
 	}
-	if path == Latency {
+	switch path {
+	case Latency:
 		return c.latency(ctx, product)
-	}
-	if path == Drain {
+	case Backlog:
+		return c.backlog(ctx, product)
+	case Drain:
 		floors = nil
 	}
 	below, err := c.floors(ctx, floors, product)

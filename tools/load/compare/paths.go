@@ -40,7 +40,7 @@ func (c *comparison) product(ctx context.Context, path string) (*applicants, err
 		Connections: c.Connections, Timeout: exchangeTimeout, Secret: c.Stage.Secret,
 	}}
 	prepare := map[string]func(context.Context, *applicants) error{
-		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, Many: c.many, GrantConsumer: c.grantConsumer, Latency: c.grant,
+		Refusal: c.refusal, Replay: c.replay, Grant: c.grant, Many: c.many, GrantConsumer: c.grantConsumer, Latency: c.grant, Backlog: c.pileUp,
 		Drop:  func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, dropLimit, dropUsers) },
 		Drain: func(ctx context.Context, a *applicants) error { return c.drop(ctx, a, drainLimit, drainUsers) },
 	}[path]

@@ -33,6 +33,7 @@ type Round struct {
 	P99        time.Duration  `json:"p99_ns,omitempty"`
 	FromMemory float64        `json:"from_memory,omitempty"` // of Refusal: share of the refusals that asked nobody
 	Drain      *time.Duration `json:"drain_ns,omitempty"`    // from the last promise to the last row, where a consumer runs
+	Drained    *Drained       `json:"drained,omitempty"`     // of Backlog
 	Course     []Moment       `json:"course,omitempty"`      // of Drop and Drain
 	Wrong      string         `json:"wrong,omitempty"`       // why no answer of the round counts
 }

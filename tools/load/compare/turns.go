@@ -37,33 +37,48 @@ type Spread struct {
 	Max    float64 `json:"max"`
 }
 
-// turns lets all contenders have so many rounds, and returns the whole rounds of each, also with an error. They alternate
-// who begins. A first round, which warms up, is not among them.
+// turns is coldTurns after a round that warms up and is not among the results.
 func turns(ctx context.Context, rounds int, say func(format string, args ...any), all []contender) ([][]Round, error) {
+	if _, err := turn(ctx, 0, rounds, say, all); err != nil {
+		return make([][]Round, len(all)), err
+	}
+	return coldTurns(ctx, rounds, say, all)
+}
+
+// coldTurns lets all contenders have so many rounds, and returns the whole rounds of each, also with an error. They
+// alternate who begins.
+func coldTurns(ctx context.Context, rounds int, say func(format string, args ...any), all []contender) ([][]Round, error) {
 	results := make([][]Round, len(all))
-	for round := range rounds + 1 {
-		ended := make([]Round, len(all))
-		for i := range all {
-			if round%2 == 1 {
-				i = len(all) - 1 - i
-			}
-			r, err := all[i].round(ctx)
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return results, fmt.Errorf("%s: %w", all[i].name, err)
-			}
-			ended[i] = r
-			say("round %d of %d: %s %.0f/s %s\n", round, rounds, all[i].name, r.Rate(), r.Wrong)
+	for round := 1; round <= rounds; round++ {
+		ended, err := turn(ctx, round, rounds, say, all)
+		if err != nil {
+			return results, err
 		}
 		for i := range all {
-			if round > 0 {
-				results[i] = append(results[i], ended[i])
-			}
+			results[i] = append(results[i], ended[i])
 		}
 	}
 	return results, nil
+}
+
+// turn is one round of each. In every second one the last begins.
+func turn(ctx context.Context, round, rounds int, say func(format string, args ...any), all []contender) ([]Round, error) {
+	ended := make([]Round, len(all))
+	for i := range all {
+		if round%2 == 1 {
+			i = len(all) - 1 - i
+		}
+		r, err := all[i].round(ctx)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", all[i].name, err)
+		}
+		ended[i] = r
+		say("round %d of %d: %s %.0f/s %s\n", round, rounds, all[i].name, r.Rate(), r.Wrong)
+	}
+	return ended, nil
 }
 
 // ratio compares a round of a path with the one of a floor.
@@ -155,5 +170,8 @@ func Write(w io.Writer, table []Row) error {
 		line("%s\t%s\t%.0f\t%s\t%s\t%s\t%.1f\t%s\t%s\t%.4f\t%s\t%.4f\t%.1f %%\t%d", r.Path, r.Floor, r.Rate, floorRate, ratio, spread,
 			r.P99, floorP99, drain, r.ServerCPU, floorCPU, r.ClientCPU, 100*r.OtherShare, r.Judged)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return writeDrained(w, table)
 }

@@ -131,6 +131,11 @@ func TestRowsAreWritten(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = db.Close() }()
 	require.Equal(t, claims, rowsOf(t, db))
+	more, _, err := store.Claims(t.Context(), 2*inserted+1)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, more, int64(2*inserted+1))
+	require.LessOrEqual(t, more, int64((2+1+inFlight)*inserted), "it stops there")
+	require.Equal(t, claims+more, rowsOf(t, db))
 	require.NoError(t, store.Close())
 }
 

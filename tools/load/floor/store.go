@@ -49,12 +49,22 @@ type Store struct {
 
 // Round does as many claims as possible for so long, and returns how many.
 func (s *Store) Round(ctx context.Context, lasts time.Duration) (claims int64, took time.Duration, err error) {
+	return s.while(ctx, func(took time.Duration, _ int64) bool { return took < lasts })
+}
+
+// Claims does at least so many claims, as fast as possible, and returns how many.
+func (s *Store) Claims(ctx context.Context, least int64) (claims int64, took time.Duration, err error) {
+	return s.while(ctx, func(_ time.Duration, done int64) bool { return done < least })
+}
+
+// while lets each lane step as long as there is more to do.
+func (s *Store) while(ctx context.Context, more func(took time.Duration, claims int64) bool) (claims int64, took time.Duration, err error) {
 	var done atomic.Int64
 	begin := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	for range s.Lanes {
 		group.Go(func() error {
-			for time.Since(begin) < lasts {
+			for more(time.Since(begin), done.Load()) {
 				n, err := s.Step(ctx, s.serial.Add(max(pipelined, inserted)))
 				if err != nil {
 					return err

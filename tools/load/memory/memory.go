@@ -15,10 +15,12 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
 	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/measure"
+	"github.com/seonchak/seonchak/tools/load/told"
 	"github.com/seonchak/seonchak/tools/procs"
 	"github.com/seonchak/seonchak/tools/stage"
 )
@@ -51,7 +53,7 @@ type Options struct {
 	Stage       stage.Options
 	Self        string        // file of this program, which also serves the floor
 	Claims      int           // of Redis
-	Connections int           // that apply at the api-server
+	Connections int           // that apply at the api-server; 0 measures Redis alone
 	Lasts       time.Duration // for so long
 }
 
@@ -65,20 +67,22 @@ type Report struct {
 // Measure measures all of it.
 func Measure(ctx context.Context, options Options) (Report, error) {
 	var r Report
-	if err := r.server(ctx, options); err != nil {
-		return r, fmt.Errorf("api-server: %w", err)
-	}
-	if err := r.floor(ctx, options); err != nil {
-		return r, fmt.Errorf("floor: %w", err)
+	if options.Connections > 0 {
+		if err := r.server(ctx, options); err != nil {
+			return r, fmt.Errorf("api-server: %w", err)
+		}
+		if err := r.floor(ctx, options); err != nil {
+			return r, fmt.Errorf("floor: %w", err)
+		}
 	}
 	curve, err := OfRedis(ctx, options.Stage.Logs, options.Claims)
 	if err != nil {
 		return r, fmt.Errorf("redis: %w", err)
 	}
-	last := curve[len(curve)-1]
 	r.Curve = curve
-	r.Figures = append(r.Figures, figure(Settled, float64(last.Settled)/float64(last.Claims)),
-		figure(Pending, float64(last.Pending)/float64(last.Claims)))
+	full := curve[steps-1] // of a million claims, where there are so many
+	r.Figures = append(r.Figures, figure(Settled, float64(full.Settled)/float64(full.Claims)),
+		figure(Pending, float64(full.Pending)/float64(full.Claims)))
 	return r, nil
 }
 
@@ -230,6 +234,37 @@ func (r Report) Write(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "answers to the connections: %s\n", strings.TrimPrefix(fmt.Sprint(r.Answers), "map"))
-	return err
+	if len(r.Answers) > 0 {
+		if _, err := fmt.Fprintf(w, "answers to the connections: %s; %s\n", strings.TrimPrefix(fmt.Sprint(r.Answers), "map"), r.Shares()); err != nil {
+			return err
+		}
+	}
+	return r.writeCurve(w)
+}
+
+// writeCurve writes what a claim cost at each point.
+func (r Report) writeCurve(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprint(t, "claims\tµs a claim\tB pending\tforks\tms the last\t\n") // Flush tells
+	for _, p := range r.Curve {
+		_, _ = fmt.Fprintf(t, "%s\t%.2f\t%.0f\t%d\t%.0f\t\n", drop.Number(int64(p.Claims)), p.Cost.Seconds()*1e6,
+			float64(p.Pending)/float64(p.Claims), p.Forks, p.Fork.Seconds()*1e3)
+	}
+	return t.Flush()
+}
+
+// granted are the kinds of answers whose users got a place.
+var granted = []told.Kind{told.Accepted, told.Issued, told.Pending}
+
+// Shares says which share of the answers gave their users a place, by kind.
+func (r Report) Shares() string {
+	all := 0
+	for _, n := range r.Answers {
+		all += n
+	}
+	var shares []string
+	for _, kind := range granted {
+		shares = append(shares, fmt.Sprintf("%s %.1f %%", kind, 100*float64(r.Answers[kind.String()])/float64(max(all, 1))))
+	}
+	return strings.Join(shares, ", ") + " of the answers"
 }

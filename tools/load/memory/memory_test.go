@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,11 +22,56 @@ func TestRedis(t *testing.T) {
 		require.Equal(t, 500*(i+1), p.Claims)
 		require.Greater(t, p.Pending, p.Settled, "%+v", p)
 		require.Positive(t, p.Cost, "%+v", p)
+		require.Zero(t, p.Forks, "its file is too small to be written anew")
 		require.Greater(t, p.Settled/int64(p.Claims), int64(36), "a name alone is longer: %+v", p)
 		if i > 0 {
 			require.Greater(t, p.Pending, curve[i-1].Pending)
 		}
 	}
+}
+
+func TestTheMillionthClaimIsTheTenthPoint(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []int{1, 1, 1, 1, 1, 1, 2, 2, 2, 3}, sizes(3))
+	require.Equal(t, 100_000, sizes(1_000_000)[0])
+	require.Len(t, sizes(1_000_000), steps)
+	beyond := sizes(10_500_000)
+	require.Equal(t, 1_000_000, beyond[steps-1])
+	require.Equal(t, []int{2_000_000, 3_000_000}, beyond[steps:steps+2])
+	require.Equal(t, []int{10_000_000, 10_500_000}, beyond[len(beyond)-2:])
+}
+
+func TestMoreClaimsThanThereIsMemoryFor(t *testing.T) {
+	t.Parallel()
+	const free = "MemTotal: 9999999999 kB\nMemFree: 1 kB\nMemAvailable:    5859375 kB\n"
+	require.NoError(t, enough(free, 10_000_000))
+	require.ErrorContains(t, enough(free, 10_000_010), "10,000,010 claims need 5,722 MB of memory, and 5,722 MB are free")
+	require.ErrorContains(t, enough("MemFree: 1 kB\n", 1), "does not say")
+	_, err := OfRedis(t.Context(), t.TempDir(), 1<<50)
+	require.ErrorContains(t, err, "MB are free")
+}
+
+// TestAForkIsOfTheClaimsBeforeIt has a fork in the first interval, and none in the second.
+func TestAForkIsOfTheClaimsBeforeIt(t *testing.T) {
+	t.Parallel()
+	begin, middle := spent{time.Second, 3, time.Hour}, spent{3 * time.Second, 4, time.Millisecond}
+	var first, second Point
+	first.cost(begin, middle, 1_000)
+	second.cost(middle, spent{4 * time.Second, 4, time.Millisecond}, 1_000)
+	require.Equal(t, Point{Cost: 2 * time.Millisecond, Forks: 1, Fork: time.Millisecond}, first)
+	require.Equal(t, Point{Cost: time.Millisecond}, second)
+}
+
+func TestWhoGotAPlaceIsSaid(t *testing.T) {
+	t.Parallel()
+	r := Report{Answers: map[string]int{"accepted": 150, "issued": 30, "overloaded": 819, "pending": 1}}
+	require.Equal(t, "accepted 15.0 %, issued 3.0 %, pending 0.1 % of the answers", r.Shares())
+	var text strings.Builder
+	require.NoError(t, r.Write(&text))
+	require.Contains(t, text.String(), r.Shares())
+	text.Reset()
+	require.NoError(t, Report{}.Write(&text))
+	require.NotContains(t, text.String(), "answers", "Redis alone was measured")
 }
 
 func TestNamesAreDistinctAndLong(t *testing.T) {

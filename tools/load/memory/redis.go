@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 	"github.com/seonchak/seonchak/pkg/redisstock"
@@ -18,22 +17,30 @@ import (
 )
 
 // Point is how much Redis holds for so many claims of one campaign, in bytes beyond an empty campaign, and what the claims
-// since the point before cost it.
+// since the point before cost it, while none was settled.
 type Point struct {
 	Claims  int   `json:"claims"`
 	Pending int64 `json:"pending_bytes"` // none is in the log yet
-	Settled int64 `json:"settled_bytes"` // all are
+	Settled int64 `json:"settled_bytes"` // all are; 0 beyond a million claims, where it was not measured
 
-	Cost time.Duration `json:"cost_ns"` // processor time of Redis for a claim of a batch
+	Cost  time.Duration `json:"cost_ns"` // processor time of Redis for a claim of a batch
+	Forks int64         `json:"forks"`   // to write the append-only file anew
+	Fork  time.Duration `json:"fork_ns"` // how long the last of them held up everybody; 0 without one
 }
 
 const (
-	steps = 10  // points of a curve
-	batch = 128 // claims, as many as the api-server sends at once
+	million = 1_000_000
+	steps   = 10  // points of a curve up to a million claims; beyond, each million is one
+	batch   = 128 // claims, as many as the api-server sends at once
+	lanes   = 2   // batches at once: one is made ready while the other is on its way
 )
 
-// OfRedis claims so many coupons in a redis-server of its own, for users with names as long as a UUID. Its log goes to dir.
+// OfRedis claims so many coupons in a redis-server of its own, with an append-only file as in production, for users with
+// names as long as a UUID. Its log and its file go to dir. It is an error when the machine has no room for so many.
 func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err error) {
+	if err := room(claims); err != nil {
+		return nil, err
+	}
 	address, err := procs.FreeAddress()
 	if err != nil {
 		return nil, err
@@ -44,7 +51,10 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	}
 	server, err := procs.Start(ctx, procs.Spec{
 		Name: "redis-server", Binary: "redis-server", Log: filepath.Join(dir, "redis.log"),
-		Args: []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"},
+		Args: []string{
+			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+			"--maxmemory-policy", "noeviction",
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -55,14 +65,13 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	if err := answers(ctx, client); err != nil {
 		return nil, err
 	}
-	curve = make([]Point, steps)
-	for i, size := range sizes(claims) {
-		curve[i].Claims = size
+	for _, size := range sizes(claims) {
+		curve = append(curve, Point{Claims: size})
 	}
 	if err := fill(ctx, client, curve, false); err != nil {
 		return nil, err
 	}
-	return curve, fill(ctx, client, curve, true)
+	return curve, fill(ctx, client, curve[:steps], true)
 }
 
 func answers(ctx context.Context, client *redis.Client) error {
@@ -83,8 +92,13 @@ func answers(ctx context.Context, client *redis.Client) error {
 }
 
 func sizes(claims int) (all []int) {
+	first := min(claims, million)
 	for step := range steps {
-		all = append(all, max(1, claims*(step+1)/steps))
+		all = append(all, max(1, first*(step+1)/steps))
+	}
+	for size := first; size < claims; {
+		size = min(size+million, claims)
+		all = append(all, size)
 	}
 	return all
 }
@@ -94,8 +108,8 @@ func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool)
 	stock := redisstock.New(client)
 	now := time.Now().UTC()
 	doc := coupon.Document{
-		Campaign: fmt.Sprintf("settled-%t", settle), Version: 1, State: coupon.DocumentOpen, Epoch: 1, Lo: 1, Hi: int64(curve[steps-1].Claims), PerUserLimit: 1,
-		OpensAt: now.Add(-time.Hour), ClosesAt: now.Add(time.Hour),
+		Campaign: fmt.Sprintf("settled-%t", settle), Version: 1, State: coupon.DocumentOpen, Epoch: 1, Lo: 1,
+		Hi: int64(curve[len(curve)-1].Claims), PerUserLimit: 1, OpensAt: now.Add(-time.Hour), ClosesAt: now.Add(time.Hour),
 	}
 	if err := errors.Join(stock.Prepare(ctx, doc), stock.Open(ctx, doc)); err != nil {
 		return err
@@ -106,14 +120,15 @@ func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool)
 	}
 	claimed := 0
 	for i := range curve {
-		before, err := processorTime(ctx, client)
+		p := &curve[i]
+		before, err := spentBy(ctx, client)
 		if err != nil {
 			return err
 		}
-		if err := claim(ctx, stock, doc, claimed, curve[i].Claims, settle); err != nil {
+		if err := claim(ctx, stock, doc, claimed, p.Claims, settle); err != nil {
 			return err
 		}
-		after, err := processorTime(ctx, client)
+		after, err := spentBy(ctx, client)
 		if err != nil {
 			return err
 		}
@@ -122,36 +137,49 @@ func fill(ctx context.Context, client *redis.Client, curve []Point, settle bool)
 			return err
 		}
 		if settle {
-			curve[i].Settled = now - empty
+			p.Settled = now - empty
 		} else {
-			curve[i].Pending, curve[i].Cost = now-empty, (after-before)/time.Duration(max(1, curve[i].Claims-claimed))
+			p.Pending = now - empty
+			p.cost(before, after, p.Claims-claimed)
 		}
-		claimed = curve[i].Claims
+		claimed = p.Claims
 	}
 	return nil
 }
 
-// claim claims for the users from first to end, a batch at a time.
+func (p *Point) cost(before, after spent, claims int) {
+	p.Cost = (after.processor - before.processor) / time.Duration(max(1, claims))
+	p.Forks = after.forks - before.forks
+	if p.Forks > 0 {
+		p.Fork = after.fork
+	}
+}
+
+// claim claims for the users from first to end, some batches at a time.
 func claim(ctx context.Context, stock *redisstock.Stock, doc coupon.Document, first, end int, settle bool) error {
-	for ; first < end; first += batch {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(lanes)
+	for ; first < end && ctx.Err() == nil; first += batch {
 		keys := crowdOf(doc.Campaign, first, min(first+batch, end))
-		decisions, err := stock.Claim(ctx, doc.Campaign, doc.Epoch, keys)
-		if err != nil {
-			return err
-		}
-		for _, d := range decisions {
-			if d.Verdict != coupon.Granted {
-				return fmt.Errorf("not granted: %+v", d)
-			}
-		}
-		if !settle {
-			continue
-		}
-		if err := stock.Forget(ctx, doc.Campaign, doc.Epoch, keys); err != nil {
-			return err
+		group.Go(func() error { return claimBatch(ctx, stock, doc, keys, settle) })
+	}
+	return group.Wait()
+}
+
+func claimBatch(ctx context.Context, stock *redisstock.Stock, doc coupon.Document, keys []coupon.Key, settle bool) error {
+	decisions, err := stock.Claim(ctx, doc.Campaign, doc.Epoch, keys)
+	if err != nil {
+		return err
+	}
+	for _, d := range decisions {
+		if d.Verdict != coupon.Granted {
+			return fmt.Errorf("not granted: %+v", d)
 		}
 	}
-	return nil
+	if !settle {
+		return nil
+	}
+	return stock.Forget(ctx, doc.Campaign, doc.Epoch, keys)
 }
 
 // crowdOf returns the keys of the users from first to end; their names have 36 characters.
@@ -161,56 +189,4 @@ func crowdOf(campaign string, first, end int) (keys []coupon.Key) {
 		keys = append(keys, coupon.Key{Campaign: campaign, User: user, N: 1})
 	}
 	return keys
-}
-
-var usedMemory = regexp.MustCompile(`(?m)^used_memory:(\d+)`)
-
-// used reads used_memory once it stands still: a hash table that grows is two tables for a while.
-func used(ctx context.Context, client *redis.Client) (last int64, err error) {
-	const looks, poll, still = 8, 25 * time.Millisecond, 64 << 10
-	for same := 0; same < looks; {
-		told, err := client.Info(ctx, "memory").Result()
-		if err != nil {
-			return 0, err
-		}
-		found := usedMemory.FindStringSubmatch(told)
-		if found == nil {
-			return 0, fmt.Errorf("no used_memory in %q", told)
-		}
-		now, err := strconv.ParseInt(found[1], 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		if same++; max(now-last, last-now) > still {
-			same = 0
-		}
-		last = now
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(poll):
-		}
-	}
-	return last, nil
-}
-
-var usedProcessor = regexp.MustCompile(`(?m)^used_cpu_(?:sys|user):([\d.]+)`)
-
-// processorTime is what Redis has used so far.
-func processorTime(ctx context.Context, client *redis.Client) (used time.Duration, err error) {
-	told, err := client.Info(ctx, "cpu").Result()
-	if err != nil {
-		return 0, err
-	}
-	for _, found := range usedProcessor.FindAllStringSubmatch(told, -1) {
-		seconds, err := strconv.ParseFloat(found[1], 64)
-		if err != nil {
-			return 0, err
-		}
-		used += time.Duration(seconds * float64(time.Second))
-	}
-	if used == 0 {
-		return 0, fmt.Errorf("no used_cpu in %q", told)
-	}
-	return used, nil
 }

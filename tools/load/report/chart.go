@@ -140,7 +140,9 @@ func (m *Measurements) footprint() chart {
 	if m.memory != nil {
 		for _, p := range m.memory.Curve {
 			pending.points = append(pending.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Pending) / mega})
-			settled.points = append(settled.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Settled) / mega})
+			if p.Settled > 0 {
+				settled.points = append(settled.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Settled) / mega})
+			}
 		}
 	}
 	return chart{

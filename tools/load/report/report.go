@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,21 +33,27 @@ type Memory struct {
 	memory.Report
 }
 
-// Measurements are a folder of them: NAME.json of the load tool, NAME.txt of a Go benchmark, NAME.command of how each was made.
+// Measurements are a folder of them: NAME.json of the load tool, NAME.txt of a Go benchmark, NAME.command of how each was
+// made, in its first line, and of which commit, in its second.
 type Measurements struct {
 	comparisons map[string]Comparison
 	memory      *Memory
+	claims      *Memory                         // of Redis alone, with more claims
 	benchmarks  map[string]map[string][]float64 // name of the file, unit
 	commands    []string
-	setup       setup.Setup // of the first
+	commits     map[string]string // name of the file
+	setup       setup.Setup       // of the first
 }
 
-// memoryFile is the one that load memory wrote; the others are of load compare.
-const memoryFile = "memory"
+// The files that load memory wrote; the others are of load compare.
+const (
+	memoryFile = "memory"
+	claimsFile = "claims"
+)
 
 // Read reads a folder. Measurements of several commits or machines are an error: they are no one report.
 func Read(dir string) (*Measurements, error) {
-	m := &Measurements{comparisons: map[string]Comparison{}, benchmarks: map[string]map[string][]float64{}}
+	m := &Measurements{comparisons: map[string]Comparison{}, benchmarks: map[string]map[string][]float64{}, commits: map[string]string{}}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -65,7 +72,17 @@ func Read(dir string) (*Measurements, error) {
 		return nil, fmt.Errorf("no measurement is in %s", dir)
 	}
 	m.setup = setups[0]
-	return m, one(setups)
+	return m, errors.Join(one(setups), m.sameCommit())
+}
+
+// sameCommit returns an error unless the benchmarks, which do not say it themselves, are of the commit of the others.
+func (m *Measurements) sameCommit() error {
+	for _, name := range slices.Sorted(maps.Keys(m.benchmarks)) {
+		if commit := m.setup.Versions["commit"]; m.commits[name] != commit {
+			return fmt.Errorf("%s.txt is of commit %q, others are of %s; remove what is old", name, m.commits[name], commit)
+		}
+	}
+	return nil
 }
 
 func (m *Measurements) read(dir string, file fs.DirEntry) (*setup.Setup, error) {
@@ -74,7 +91,9 @@ func (m *Measurements) read(dir string, file fs.DirEntry) (*setup.Setup, error) 
 	switch {
 	case kind == ".command":
 		content, err := os.ReadFile(path)
-		m.commands = append(m.commands, strings.TrimSpace(string(content)))
+		command, commit, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
+		m.commands = append(m.commands, command)
+		m.commits[name] = strings.TrimPrefix(commit, "commit ")
 		return nil, err
 	case kind == ".txt":
 		values, err := readBenchmark(path)
@@ -83,6 +102,9 @@ func (m *Measurements) read(dir string, file fs.DirEntry) (*setup.Setup, error) 
 	case kind == ".json" && name == memoryFile:
 		m.memory = &Memory{}
 		return &m.memory.Setup, readJSON(path, m.memory)
+	case kind == ".json" && name == claimsFile:
+		m.claims = &Memory{}
+		return &m.claims.Setup, readJSON(path, m.claims)
 	case kind == ".json":
 		var c Comparison
 		err := readJSON(path, &c)

@@ -65,7 +65,8 @@ func TestReport(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	f.put("refusal.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.9, 0.8, 0.95)}})
 	f.put("refusal-jwt.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.6, 0.5, 0.7)}})
-	f.write("refusal.command", "bin/load compare --paths refusal\n")
+	f.write("refusal.command", "bin/load compare --paths refusal\ncommit abc\n")
+	f.write("claim.command", "go test\ncommit abc\n")
 	f.put("latency.json", Comparison{here, []compare.Row{ratio("grant", 0, 0, 0, 0), ratio("latency 50 %", 0.5, 2.5, 2, 4)}})
 	f.write("claim.txt", "goos: linux\nBenchmarkClaim-2   3   0 ns/op   10 coalesced/s   6.0 x-best-each\nBenchmarkClaim-2   3   0 ns/op   10 coalesced/s   4.0 x-best-each\nPASS\n")
 
@@ -74,10 +75,11 @@ func TestReport(t *testing.T) {
 		"| refusal after sold-out (non-member), `dev` | bare gin | ≥ 0.85 | 0.9 | 0.8..0.95 | 5 | yes |",
 		"| refusal after sold-out (non-member), `jwt` | gin + verification | ≥ 0.85 | 0.6 | 0.5..0.7 | 5 | **no** |",
 		"| p99 of `accepted` at half of the maximum rate, consumer paused | p99 of the producer alone | ≤ 3× | 2.5× | 2..4 | 5 | yes |",
-		"| claim call alone, 512 callers | one EVALSHA a call, as many connections as serve it best | ≥ 5× | 5× | 4..6 | 2 | yes |",
+		"| claim call alone, 512 callers | one EVALSHA a call, as many connections as serve it best | ≥ 5× | 5× | 4..6 | 2 | too few rounds |",
 		"| api-server memory, idle |  | ≤ 60 MB | not measured | | | |",
 		"- The target: api-server memory, idle.",
 		"- The curve: Throughput against callers.",
+		"- The backlog:", "- The cost of a claim beyond a million claims.",
 		"- A network: its latency, its losses, TLS.",
 		"| machine | 2 cores of ACME, 8 GiB, kernel 6.1 |", "| commit | abc |",
 		"bin/load compare --paths refusal\n", "| refusal | refusal | floor | 1,234 | 2,000 |", "4,321",
@@ -90,6 +92,12 @@ func TestReport(t *testing.T) {
 	f.put("drain.json", Comparison{here, []compare.Row{drain}})
 	f.put("curve.json", Comparison{here, []compare.Row{ratio("latency 10 %", 0.1, 1, 1, 1), ratio("latency 50 %", 0.5, 1, 1, 1)}})
 	f.put("callers-4.json", Comparison{here, []compare.Row{ratio("grant", 0, 1, 1, 1)}})
+	f.put("backlog.json", Comparison{here, []compare.Row{{
+		Path: compare.Backlog, Floor: "mysql", Judged: 1_000_000, FloorRounds: []compare.Round{{Right: 1_000_000, Took: 20 * time.Second}},
+		Rounds: []compare.Round{{Right: 1_000_000, Took: 50 * time.Second, Drained: &compare.Drained{
+			Events: 1_000_001, LastRow: 50 * time.Second, Empty: 51 * time.Second, Ready: 25e6, Warm: 40e6, Highest: 42e6, End: 39e6,
+		}}},
+	}}})
 	full := here
 	full.Settings = map[string]string{"connections": "10000", "claims": "999999"}
 	f.put("memory.json", Memory{full, memory.Report{
@@ -99,20 +107,50 @@ func TestReport(t *testing.T) {
 			{Claims: 20, Pending: 6000, Settled: 4000, Cost: 8500},
 			{Claims: 30, Cost: 9000},
 		},
-		Answers: map[string]int{"accepted": 1000},
+		Answers: map[string]int{"accepted": 1000, "overloaded": 250},
 	}})
 	text = f.report()
 	for _, line := range []string{
-		"| last accept → last row, 10,000 coupons |  | ≤ 3 s | 3.5 s | 1..4 | 1 | **no** |",
+		"| last accept → last row, 10,000 coupons |  | ≤ 3 s | 3.5 s | 1..4 | 1 | too few rounds |",
 		"| api-server memory, idle |  | ≤ 60 MB | 30 MB | 30..30 | 1 | yes |",
-		"10,000 connections applying |  | ≤ 250 MB | 300 MB | 300..300 | 1 | **no** |", "accepted 1,000", "held 280 MB",
-		"not yet settled, cost Redis 7.00 µs of processor time up to the first 10 claims, and 9.00 µs from 20 to 30",
+		"10,000 connections applying (accepted 80.0 %, issued 0.0 %, pending 0.0 % of the answers) |  | ≤ 250 MB | 300 MB | 300..300 | 1 | **no** |",
+		"accepted 1,000", "held 280 MB",
+		"| 0 | 10 | 7.00 | 0 | 0 |\n| 10 | 30 | 8.75 | 0 | 0 |\n| 20 | 30 | 9.00 | 0 | 0 |\n",
+		"| 1,000,001 | 20,000 | 50,000 | 0.40 | 50.0 | 51.0 | 25 | 40 | 42 | 39 |", "All 1,000,000 rows were compared",
 		"settled claim, 1 M claims |  | ≤ 250 B | not measured", // with fewer claims it is another figure
 		"- Enough rounds of: claim call alone, 512 callers; there are 2 of 5.",
 	} {
 		require.Contains(t, text, line)
 	}
 	require.NotContains(t, text, "The curve:")
+	require.NotContains(t, text, "The backlog:")
+	require.NotContains(t, text, "| backlog | backlog |", "it is in no table of answers")
+
+	f.put("claims.json", Memory{full, memory.Report{Curve: []memory.Point{
+		{Claims: 100_000, Cost: 7 * time.Microsecond},
+		{Claims: 1_000_000, Cost: 8 * time.Microsecond, Forks: 2, Fork: 30 * time.Millisecond},
+		{Claims: 2_000_000, Cost: 9 * time.Microsecond, Forks: 1, Fork: 90 * time.Millisecond},
+		{Claims: 3_000_000, Cost: 19 * time.Microsecond, Forks: 1, Fork: 20 * time.Millisecond},
+	}}})
+	text = f.report()
+	require.Contains(t, text, "| 0 | 100,000 | 7.00 | 0 | 0 |\n| 100,000 | 1,000,000 | 8.00 | 2 | 30 |\n"+
+		"| 1,000,000 | 3,000,000 | 14.00 | 2 | 90 |\n| 2,000,000 | 3,000,000 | 19.00 | 1 | 20 |\n")
+	require.NotContains(t, text, "beyond a million claims")
+}
+
+// TestATargetNeedsRounds has a ratio of too few rounds on either side of its bound, and one of just enough.
+func TestATargetNeedsRounds(t *testing.T) {
+	t.Parallel()
+	of := func(median float64, rounds int) target {
+		return target{bound: 1, found: &found{compare.Spread{Median: median}, rounds}}
+	}
+	require.Equal(t, "too few rounds", of(2, 4).met())
+	require.Equal(t, "too few rounds", of(0, 4).met())
+	require.Equal(t, "yes", of(1, 5).met())
+	require.Equal(t, "**no**", of(0.9, 5).met())
+	once := of(2, 1)
+	once.once, once.most = true, true
+	require.Equal(t, "**no**", once.met())
 }
 
 func TestMeasurementsThatAreNoOneReport(t *testing.T) {
@@ -132,6 +170,16 @@ func TestMeasurementsThatAreNoOneReport(t *testing.T) {
 	_, err = Read(f.dir)
 	require.ErrorContains(t, err, "two machines")
 	f.put("replay.json", Comparison{here, nil})
+	_, err = Read(f.dir)
+	require.NoError(t, err)
+	benchmark := "BenchmarkClaim-2 3 1 ns/op\n"
+	f.write("claim.txt", benchmark)
+	_, err = Read(f.dir)
+	require.ErrorContains(t, err, `claim.txt is of commit "", others are of abc`)
+	f.write("claim.command", "go test\ncommit def\n")
+	_, err = Read(f.dir)
+	require.ErrorContains(t, err, `claim.txt is of commit "def", others are of abc`)
+	f.write("claim.command", "go test\ncommit abc\n")
 	_, err = Read(f.dir)
 	require.NoError(t, err)
 	f.write("claim.txt", "FAIL\n")
