@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/seonchak/seonchak/tools/load/arrival"
 )
 
 // clockwork is a contender whose rounds have the given rates, and which notes its turns.
@@ -165,6 +168,16 @@ func TestSources(t *testing.T) {
 	}
 	s := &span{end: 2}
 	require.Equal(t, []uint64{0, 1}, users(func() (uint64, bool) { a, more := s.Next(); return a.User, more }, 10))
+	plan := arrival.Plan{Profile: arrival.Flat, Users: 100, Campaigns: 3, Even: true, Seed: 1}
+	a := &among{Source: &span{end: 100}, plan: plan}
+	came := make([]int, 3)
+	require.Len(t, users(func() (uint64, bool) {
+		apply, more := a.Next()
+		require.Equal(t, plan.CampaignOf(apply.User), apply.Campaign)
+		came[apply.Campaign]++
+		return apply.User, more
+	}, 1_000), 100)
+	require.Greater(t, slices.Min(came), 15, "all are wanted alike")
 	c := &cycling{count: 2}
 	require.Equal(t, []uint64{1, 0, 1, 0}, users(func() (uint64, bool) { a, more := c.Next(); return a.User, more }, 4))
 	fresh := &counting{next: 7}

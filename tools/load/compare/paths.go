@@ -227,15 +227,6 @@ func (a *applicants) judge(ctx context.Context, db *sql.DB, backlog func(context
 	return nil
 }
 
-// span hands out the users from next to end.
-type span struct{ next, end uint64 }
-
-// Next returns an apply of the next user for the first campaign.
-func (s *span) Next() (arrival.Apply, bool) {
-	s.next++
-	return arrival.Apply{User: s.next - 1}, s.next <= s.end
-}
-
 func (c *comparison) open(ctx context.Context, crowd *applicants, limit int) (err error) {
 	crowd.options.Campaigns[0], err = c.stage.Open(ctx, limit)
 	return err

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,8 @@ import (
 	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
 	"github.com/seonchak/seonchak/tools/load/told"
+	"github.com/seonchak/seonchak/tools/procs"
+	"github.com/seonchak/seonchak/tools/stage"
 )
 
 // busy is a server that sends everybody away so many times, and then grants.
@@ -72,6 +75,73 @@ func TestHoldersAreMadeUntilAllHold(t *testing.T) {
 		require.Equal(t, fails, err != nil, err)
 		require.Len(t, b.tries, 5)
 	}
+}
+
+// office is a server where operators open campaigns, and users are granted whatever they apply for.
+type office struct {
+	mu      sync.Mutex
+	limits  map[string]int
+	applied map[string][]string // users of each campaign
+}
+
+func (o *office) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch campaign, applies := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/v1/campaigns/"), "/apply"); {
+	case r.Method == http.MethodGet:
+		_, _ = fmt.Fprint(w, `{"availability":"open"}`)
+	case applies:
+		user := r.Header.Get("X-User-Id")
+		o.applied[campaign] = append(o.applied[campaign], user)
+		w.Header().Set("Location", "somewhere")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":1,"serial":%d,"status":"accepted"}`, campaign, user, len(o.applied[campaign]))
+	default:
+		var wish struct {
+			ID    string
+			Limit int
+		}
+		if err := json.NewDecoder(r.Body).Decode(&wish); err == nil {
+			o.limits[wish.ID] = wish.Limit
+			w.WriteHeader(http.StatusCreated)
+		}
+	}
+}
+
+// TestManyCampaignsAreOpenAndFiftyOfThemAreWanted follows the users to the campaigns that the witness expects them at.
+func TestManyCampaignsAreOpenAndFiftyOfThemAreWanted(t *testing.T) {
+	t.Parallel()
+	o := &office{limits: map[string]int{}, applied: map[string][]string{}}
+	server := httptest.NewServer(o)
+	t.Cleanup(server.Close)
+	c := &comparison{
+		Options: Options{Lasts: 200 * time.Millisecond},
+		stage:   &stage.Stage{Server: &procs.APIServer{URL: server.URL, Admin: server.URL}},
+	}
+	crowd := crowdAt(server, 0)
+	crowd.options.Campaigns = make([]string, 1)
+	require.NoError(t, c.many(t.Context(), crowd))
+	require.Len(t, o.limits, allOpen)
+	require.Len(t, crowd.options.Campaigns, wanted)
+	for _, campaign := range crowd.options.Campaigns {
+		require.Equal(t, endless, o.limits[campaign])
+	}
+	require.Equal(t, 1, o.limits[crowd.example])
+
+	r, err := crowd.round(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, r.Other)
+	require.Len(t, o.applied, wanted, "each was wanted, and no other")
+	plan := crowd.watch(arrival.Plan{Users: mostUsers, Seed: seed})
+	for i, campaign := range crowd.options.Campaigns {
+		for _, name := range o.applied[campaign] {
+			user, ok := crowd.options.Users.Number(name)
+			require.True(t, ok)
+			require.True(t, plan.Has(user, i), "%s came to %s", name, campaign)
+		}
+	}
+	require.Len(t, crowd.options.Witness.Promised(), int(r.Right))
+	require.Equal(t, crowd.options.Campaigns, crowd.options.Witness.Campaigns())
 }
 
 // crowdAt returns a crowd of so many users at a server.

@@ -11,10 +11,8 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/seonchak/seonchak/tools/load/arrival"
 	"github.com/seonchak/seonchak/tools/load/drive"
 	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/measure"
@@ -67,69 +65,6 @@ func (r Round) Rate() float64 { return float64(r.Right) / r.Took.Seconds() }
 type contender struct {
 	name  string
 	round func(ctx context.Context) (Round, error)
-}
-
-// counting hands out users who never came before.
-type counting struct{ next uint64 }
-
-// Next returns an apply of a new user for the first campaign; false when there are none left.
-func (c *counting) Next() (arrival.Apply, bool) {
-	c.next++
-	return arrival.Apply{User: c.next}, c.next < mostUsers
-}
-
-// among lets each user apply for one of the campaigns of a plan.
-type among struct {
-	drive.Source
-	plan arrival.Plan
-}
-
-// Next returns the source's next apply, for the campaign that its user wants.
-func (a *among) Next() (arrival.Apply, bool) {
-	apply, more := a.Source.Next()
-	apply.Campaign = a.plan.CampaignOf(apply.User)
-	return apply, more
-}
-
-// planned hands out the applies of a plan, each of a user who never came before.
-type planned struct {
-	drive.Source
-	users *counting
-}
-
-// Next returns the next apply of the plan.
-func (p *planned) Next() (arrival.Apply, bool) {
-	apply, more := p.Source.Next()
-	fresh, left := p.users.Next()
-	apply.User = fresh.User
-	return apply, more && left
-}
-
-// cycling hands out the same users again and again.
-type cycling struct{ next, count uint64 }
-
-// Next returns an apply of the next user for the first campaign.
-func (c *cycling) Next() (arrival.Apply, bool) {
-	c.next = (c.next + 1) % c.count
-	return arrival.Apply{User: c.next}, true
-}
-
-// timed ends a source after a while, which begins with the first apply.
-type timed struct {
-	drive.Source
-	lasts time.Duration
-	end   time.Time
-}
-
-// Next returns the next apply while there is time.
-func (t *timed) Next() (arrival.Apply, bool) {
-	if t.end.IsZero() {
-		t.end = time.Now().Add(t.lasts)
-	}
-	if time.Now().After(t.end) {
-		return arrival.Apply{}, false
-	}
-	return t.Source.Next()
 }
 
 // applicants are a crowd at one server.
@@ -269,37 +204,4 @@ func onStore(name string, store *floor.Store, lasts time.Duration) contender {
 		after, err := processorTime([]int{os.Getpid()})
 		return Round{Right: claims, Took: took, Client: after - before}, err
 	}}
-}
-
-// tick is the unit of the kernel's processor times, the same on every Linux that Go runs on.
-const tick = 10 * time.Millisecond
-
-// processorTime returns what the processes have used, user and system.
-func processorTime(pids []int) (used time.Duration, err error) {
-	for _, pid := range pids {
-		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return 0, fmt.Errorf("processor time: %w", err)
-		}
-		ticks, err := ticksOf(string(content))
-		if err != nil {
-			return 0, fmt.Errorf("processor time of %d: %w", pid, err)
-		}
-		used += time.Duration(ticks) * tick
-	}
-	return used, nil
-}
-
-// ticksOf adds up fields 14 and 15. The second field is a name in parentheses that may hold anything, spaces too.
-func ticksOf(stat string) (int64, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("no stat: %q", stat)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return user + system, err
 }

@@ -35,8 +35,9 @@ const (
 	lanes   = 2   // batches at once: one is made ready while the other is on its way
 )
 
-// OfRedis claims so many coupons in a redis-server of its own, with an append-only file as in production, for users with
-// names as long as a UUID. Its log and its file go to dir. It is an error when the machine has no room for so many.
+// OfRedis claims so many coupons in a redis-server of its own, for users with names as long as a UUID. While none is
+// settled it has an append-only file, as in production. The file and its log go to dir. It is an error when the machine has
+// no room for so many.
 func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err error) {
 	if err := room(claims); err != nil {
 		return nil, err
@@ -69,6 +70,10 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 		curve = append(curve, Point{Claims: size})
 	}
 	if err := fill(ctx, client, curve, false); err != nil {
+		return nil, err
+	}
+	// A process that writes the file anew puts off the growth of tables, and a claim would look smaller than it is.
+	if err := client.ConfigSet(ctx, "appendonly", "no").Err(); err != nil {
 		return nil, err
 	}
 	return curve, fill(ctx, client, curve[:steps], true)

@@ -16,12 +16,14 @@ import (
 func (w *Witness) Campaigns() []string { return w.campaigns }
 
 // Judge waits until the campaigns are at rest, compares their rows with what was told, and returns a verdict for each.
-// backlog is how many records the consumers have not finished; where it is not known (nil), or somebody's outcome is not, a
-// campaign that got no row for some seconds is at rest.
+// backlog is how many records the consumers have not finished; where it is not known (nil), a campaign that got no row for
+// some seconds is at rest. Where somebody's outcome is not known all are, once there was neither a backlog nor a row of the
+// first for some seconds: nobody publishes again after that.
 func (w *Witness) Judge(ctx context.Context, db *sql.DB, backlog func(context.Context) (int64, error)) ([]drop.Verdict, error) {
 	verdicts := make([]drop.Verdict, len(w.campaigns))
 	for i := range w.campaigns {
-		err := w.awaitRest(ctx, db, i, backlog)
+		settled := i > 0 || !w.unsettled.Load()
+		err := w.awaitRest(ctx, db, i, settled, backlog)
 		if err == nil {
 			verdicts[i], err = w.verdict(ctx, db, i)
 		}
@@ -40,9 +42,9 @@ func (w *Witness) verdict(ctx context.Context, db *sql.DB, campaign int) (drop.V
 	return drop.Judge(ctx, db, w.campaigns[campaign], answers)
 }
 
-func (w *Witness) awaitRest(ctx context.Context, db *sql.DB, campaign int, backlog func(context.Context) (int64, error)) error {
+func (w *Witness) awaitRest(ctx context.Context, db *sql.DB, campaign int, settled bool, backlog func(context.Context) (int64, error)) error {
 	wait := drop.Wait{Rows: math.MaxInt64, Backlog: backlog}
-	if backlog != nil && !w.unsettled.Load() {
+	if backlog != nil && settled {
 		wait.Rows = w.promises(campaign)
 	}
 	_, err := drop.WaitForRest(ctx, db, w.campaigns[campaign], wait)

@@ -253,6 +253,39 @@ func TestWhatIsNotSettledIsWaitedFor(t *testing.T) {
 	require.True(t, verdicts[0].OK(), verdicts[0])
 }
 
+// TestSeveralCampaignsAreWaitedForOnce has an outcome that nobody knows, of the last of three campaigns.
+func TestSeveralCampaignsAreWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	scenes := []*scene{newScene(t, db), newScene(t, db), newScene(t, db)}
+	three := arrival.Plan{Profile: arrival.Flat, Users: 100, Campaigns: 3, Even: true, Seed: 3}
+	w := New(three, []string{scenes[0].campaigns[0], scenes[1].campaigns[0], scenes[2].campaigns[0]})
+	late := uint64(0)
+	for !three.Has(late, 2) {
+		late++
+	}
+	w.Add(late, told.Answer{Kind: told.Unknown}, time.Now(), time.Now())
+	for _, s := range scenes {
+		s.exec(`DELETE FROM coupons WHERE campaign_id = ?`, s.id)
+		s.exec(`UPDATE campaigns SET issued = 0 WHERE id = ?`, s.id)
+	}
+	looks := 0
+	began := time.Now()
+	verdicts, err := w.Judge(t.Context(), db, func(context.Context) (int64, error) {
+		if looks++; looks == 10 {
+			scenes[2].row(1, w.users.Name(late))
+			scenes[2].exec(`UPDATE campaigns SET issued = 1 WHERE id = ?`, scenes[2].id)
+		}
+		return 0, nil
+	})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, verdicts[2].Issued)
+	for _, v := range verdicts {
+		require.True(t, v.OK(), v)
+	}
+	require.Less(t, time.Since(began), 10*time.Second, "three times 5 s")
+}
+
 func TestOnlyPromisesAreKept(t *testing.T) {
 	t.Parallel()
 	w := New(arrival.Plan{Users: 1_000_000, Campaigns: 1}, []string{"any"})
