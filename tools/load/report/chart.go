@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"image/color"
 	"maps"
 	"os"
@@ -41,7 +42,7 @@ func (m *Measurements) draw(dir string) ([]chart, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // documents, for everybody to read
 		return nil, err
 	}
-	charts := []chart{m.latencies(), m.callers(), m.drain(), m.footprint()}
+	charts := []chart{m.latencies(), m.callers(), m.drain(), m.footprint(), m.costs()}
 	for i := range charts {
 		c := &charts[i]
 		c.lines = slices.DeleteFunc(c.lines, func(l line) bool { return len(l.points) == 0 })
@@ -147,5 +148,18 @@ func (m *Measurements) footprint() chart {
 	}
 	return chart{
 		file: "memory.svg", title: "Memory of Redis against claims, names of 36 characters", x: "claims", y: "MB", lines: []line{pending, settled},
+	}
+}
+
+// costs are of the longest curve there is.
+func (m *Measurements) costs() chart {
+	cost := line{name: "a claim"}
+	if longest := cmp.Or(m.claims, m.memory); longest != nil {
+		for _, p := range longest.Curve {
+			cost.points = append(cost.points, plotter.XY{X: float64(p.Claims), Y: micro(p.Cost)})
+		}
+	}
+	return chart{
+		file: "cost.svg", title: "Processor time of Redis for a claim, none of them settled", x: "claims", y: "µs", logX: true, lines: []line{cost},
 	}
 }

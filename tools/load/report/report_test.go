@@ -46,7 +46,7 @@ func (f folder) report() string {
 	require.NoError(f.t, m.Write(to))
 	content, err := os.ReadFile(filepath.Join(to, "load-report.md"))
 	require.NoError(f.t, err)
-	for _, file := range []string{"latency.svg", "callers.svg", "drain.svg", "memory.svg"} {
+	for _, file := range []string{"latency.svg", "callers.svg", "drain.svg", "memory.svg", "cost.svg"} {
 		_, missing := os.Stat(filepath.Join(to, "load-report", file))
 		require.Equal(f.t, strings.Contains(string(content), "load-report/"+file), missing == nil, file)
 	}

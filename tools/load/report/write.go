@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -139,10 +140,10 @@ func (m *Measurements) writeBacklog(say func(string, ...any)) (missing []string)
 
 // writeCost says whether a claim costs Redis more when there are many, and returns what there is no measurement of.
 func (m *Measurements) writeCost(say func(string, ...any)) (missing []string) {
-	longest := m.claims
-	if longest == nil {
-		missing, longest = []string{"The cost of a claim beyond a million claims."}, m.memory
+	if m.claims == nil {
+		missing = []string{"The cost of a claim beyond a million claims."}
 	}
+	longest := cmp.Or(m.claims, m.memory)
 	if longest == nil || len(longest.Curve) < 2 {
 		return missing
 	}
