@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the load report is made of, each measurement a step of at most 3 minutes, but for claims, of at most 4:
+# What the load report is made of, each measurement a step of at most 3 minutes, but for backlog and claims, of at most 4:
 # scripts/report.sh [STEP...]
 # A step whose file is there is not measured again, so an interrupted report goes on where it was; rm -r bin/report begins
 # anew. On a machine that others use, UNDER is a command that waits for it: UNDER='flock /tmp/lock' scripts/report.sh
