@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,8 +16,12 @@ import (
 func TestRedis(t *testing.T) {
 	t.Parallel()
 	testenv.PrivateRedis(t) // there is a redis-server, or the reason why not
-	curve, err := OfRedis(t.Context(), t.TempDir(), 5_000)
+	dir := t.TempDir()
+	curve, err := OfRedis(t.Context(), dir, 5_000)
 	require.NoError(t, err)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "the log, and not what Redis kept")
 	require.Len(t, curve, steps)
 	for i, p := range curve {
 		require.Equal(t, 500*(i+1), p.Claims)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -50,6 +51,7 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Join(dir, "appendonlydir"))) }() // of gigabytes nobody reads
 	server, err := procs.Start(ctx, procs.Spec{
 		Name: "redis-server", Binary: "redis-server", Log: filepath.Join(dir, "redis.log"),
 		Args: []string{
