@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,7 +106,7 @@ func TestClaimInACluster(t *testing.T) {
 	}
 }
 
-// The campaigns of one node more or less change nothing for the others of a round trip.
+// What one node does, or does not, changes nothing for the campaigns of the others in a round trip.
 func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 	t.Parallel()
 	b, servers := cluster(t)
@@ -122,6 +124,20 @@ func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 	replication, err := info(t.Context(), connect(t, servers[1].URL).client, "replication")
 	require.NoError(t, err)
 	require.Contains(t, seals, replication["master_replid"])
+	requireOthers := func(what string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond) // as the api-server gives it
+		defer cancel()
+		for i, decided := range b.ClaimAll(ctx, batches) {
+			if seals[i] == replication["master_replid"] {
+				require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(decided.Err), what)
+				continue
+			}
+			require.NoError(t, decided.Err, what)
+			require.Equal(t, coupon.MarkAcked, decided.Decisions[1].Mark, "it was forgotten before")
+		}
+		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(b.ForgetAll(ctx, batches)))
+	}
 
 	for i, decided := range b.ClaimAll(t.Context(), batches) {
 		require.NoError(t, decided.Err)
@@ -130,18 +146,78 @@ func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 	}
 	require.NoError(t, b.ForgetAll(t.Context(), batches))
 
+	pid := processOf(t, servers[1])
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	requireOthers("a silent node")
+	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 	servers[1].Kill()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	for i, decided := range b.ClaimAll(ctx, batches) {
-		if seals[i] == replication["master_replid"] {
-			require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(decided.Err))
-			continue
-		}
-		require.NoError(t, decided.Err)
-		require.Equal(t, coupon.MarkAcked, decided.Decisions[1].Mark, "it was forgotten before")
+	requireOthers("a dead node")
+}
+
+// A slot that went to another master is followed there.
+func TestClaimsFollowASlotThatMoved(t *testing.T) {
+	t.Parallel()
+	b, servers := cluster(t)
+	docs := make([]coupon.Document, 2)
+	for i := range docs {
+		docs[i] = b.start(t, newDocument(10))
 	}
-	require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(b.ForgetAll(ctx, batches)))
+	asked := []coupon.Batch{{EpochRef: refOf(docs[0]), Keys: crowd("u", 1)}, {EpochRef: refOf(docs[1]), Keys: crowd("u", 1)}}
+	for _, decided := range b.ClaimAll(t.Context(), asked) {
+		require.NoError(t, decided.Err)
+	}
+	cluster := b.client.(*redis.ClusterClient)
+	slot, err := b.client.ClusterKeySlot(t.Context(), metaKey(docs[0].Campaign)).Result()
+	require.NoError(t, err)
+	from, err := cluster.MasterForKey(t.Context(), metaKey(docs[0].Campaign))
+	require.NoError(t, err)
+	var to *redis.Client
+	for _, server := range servers {
+		if node := connect(t, server.URL).client.(*redis.Client); !strings.HasSuffix(from.Options().Addr, node.Options().Addr) {
+			to = node
+		}
+	}
+	id, err := to.ClusterMyID(t.Context()).Result()
+	require.NoError(t, err)
+	old, err := from.ClusterMyID(t.Context()).Result()
+	require.NoError(t, err)
+	require.NoError(t, to.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "IMPORTING", old).Err())
+	require.NoError(t, from.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "MIGRATING", id).Err())
+	host, port, err := net.SplitHostPort(to.Options().Addr)
+	require.NoError(t, err)
+	keys, err := from.ClusterGetKeysInSlot(t.Context(), int(slot), 100).Result()
+	require.NoError(t, err)
+	migrate := []any{"MIGRATE", host, port, "", 0, 5000, "KEYS"}
+	for _, key := range keys {
+		migrate = append(migrate, key)
+	}
+	require.NoError(t, from.Do(t.Context(), migrate...).Err())
+	followed := func(what string, n int) {
+		t.Helper()
+		for i := range asked {
+			asked[i].Keys = crowd("u", n)
+		}
+		for _, decided := range b.ClaimAll(t.Context(), asked) {
+			require.NoError(t, decided.Err, what)
+			require.Equal(t, coupon.Held, decided.Decisions[0].Verdict, what)
+			require.Equal(t, coupon.Granted, decided.Decisions[n-1].Verdict, what)
+		}
+	}
+	followed("it is moving", 2)
+	for _, node := range []*redis.Client{to, from} {
+		require.NoError(t, node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err())
+	}
+	followed("it has moved", 3)
+}
+
+// processOf is the process id of a server that answers.
+func processOf(t *testing.T, server *testenv.RedisServer) int {
+	t.Helper()
+	about, err := connect(t, server.URL).client.InfoMap(t.Context(), "server").Result()
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(about["Server"]["process_id"])
+	require.NoError(t, err)
+	return pid
 }
 
 // What one node of a cluster does is learnt of its campaigns, and of no other.

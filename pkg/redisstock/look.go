@@ -32,7 +32,7 @@ const probeLife = 5 * time.Second
 func (s *Stock) Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon.Health {
 	found := make([]coupon.Health, len(campaigns))
 	var all sync.WaitGroup
-	for _, places := range s.byMaster(ctx, campaigns) {
+	for _, places := range s.byMaster(ctx, len(campaigns), func(i int) string { return metaKey(campaigns[i].ID) }) {
 		all.Go(func() {
 			for page := range slices.Chunk(places, lookPage) {
 				s.lookAt(ctx, campaigns, page, found)
@@ -43,39 +43,15 @@ func (s *Stock) Look(ctx context.Context, campaigns []*coupon.Campaign) []coupon
 	return found
 }
 
-// byMaster parts the campaigns, named by their places, by the server that has their keys, as far as that is known.
-func (s *Stock) byMaster(ctx context.Context, campaigns []*coupon.Campaign) map[string][]int {
-	parts := map[string][]int{}
-	cluster, many := s.client.(*redis.ClusterClient)
-	for i, c := range campaigns {
-		server := ""
-		if many {
-			if master, err := cluster.MasterForKey(ctx, metaKey(c.ID)); err == nil {
-				server = master.Options().Addr
-			}
-		}
-		parts[server] = append(parts[server], i)
-	}
-	return parts
-}
-
-// lookAt looks at the campaigns at some places, and writes what it finds to the same places of found. A write probe goes
-// first: a Redis that is read-only, out of memory or short of replicas answers questions and can grant nothing.
+// lookAt looks at the campaigns at some places, all of one server, and writes what it finds to the same places of found. A
+// write probe goes first: a Redis that is read-only, out of memory or short of replicas answers questions and can grant nothing.
 func (s *Stock) lookAt(ctx context.Context, campaigns []*coupon.Campaign, places []int, found []coupon.Health) {
 	calls := make([]call, len(places))
 	for i, at := range places {
 		calls[i] = lookCall(campaigns[at])
 	}
-	answers := make([]*redis.Cmd, len(places))
-	var probe *redis.StatusCmd
-	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
-		probe = pipe.Set(ctx, probeKey(campaigns[places[0]].ID), 1, probeLife)
-		for i, c := range calls {
-			answers[i] = s.look.EvalSha(ctx, pipe, c.keys, c.args...)
-		}
-		return nil
-	})
-	s.runForgotten(ctx, s.look, calls, answers)
+	probe := s.client.Set(ctx, probeKey(campaigns[places[0]].ID), 1, probeLife)
+	answers := s.runAll(ctx, s.look, calls)
 	for i, at := range places {
 		found[at] = health(answers[i])
 		if err := probe.Err(); err != nil {

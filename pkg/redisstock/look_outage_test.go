@@ -2,7 +2,6 @@ package redisstock
 
 import (
 	"context"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -77,10 +76,7 @@ func TestLookASilentShardIsNotTheWholeCluster(t *testing.T) {
 		return n
 	}
 	require.Equal(t, len(campaigns), reached())
-	info, err := connect(t, servers[0].URL).client.InfoMap(t.Context(), "server").Result()
-	require.NoError(t, err)
-	pid, err := strconv.Atoi(info["Server"]["process_id"])
-	require.NoError(t, err)
+	pid := processOf(t, servers[0])
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
 	require.Greater(t, reached(), len(campaigns)/2, "two of three shards answer")

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -89,33 +90,79 @@ type call struct {
 	args []any
 }
 
-// runAll calls a script once for each of calls, in their order and in one round trip. Each answer carries its own error; that
+// runAll calls a script once for each of calls, in one round trip to each master that has keys of theirs, there in their
+// order. What one master does, or does not, says nothing about the calls of another. Each answer carries its own error; that
 // of a call without keys, which is not made, is nil.
 func (s *Stock) runAll(ctx context.Context, script *redis.Script, calls []call) []*redis.Cmd {
 	answers := make([]*redis.Cmd, len(calls))
-	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, c := range calls {
-			if len(c.keys) > 0 {
-				answers[i] = script.EvalSha(ctx, pipe, c.keys, c.args...)
-			}
+	parts := s.byMaster(ctx, len(calls), func(i int) string {
+		if len(calls[i].keys) == 0 {
+			return ""
 		}
-		return nil
+		return calls[i].keys[0]
 	})
-	s.runForgotten(ctx, script, calls, answers)
+	var others sync.WaitGroup
+	for master, places := range parts {
+		run := func() { runOn(ctx, master, script, calls, places, answers) }
+		if len(parts) == 1 {
+			run()
+			break
+		}
+		others.Go(run)
+	}
+	others.Wait()
+	for i, answer := range answers {
+		if answer != nil && moved(answer.Err()) { // a command by itself is followed to where its slot went
+			answers[i] = script.Run(ctx, s.client, calls[i].keys, calls[i].args...)
+		}
+	}
 	return answers
 }
 
-// runForgotten repeats the calls of a script that Redis had forgotten, and so did not run, with its source: a pipeline does
-// not do that by itself.
-func (s *Stock) runForgotten(ctx context.Context, script *redis.Script, calls []call, answers []*redis.Cmd) {
-	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, c := range calls {
-			if answers[i] != nil && redis.HasErrorPrefix(answers[i].Err(), "NOSCRIPT") {
-				answers[i] = script.Eval(ctx, pipe, c.keys, c.args...)
+// runOn makes the calls at some places on the server that has their keys. A script that it had forgotten, and so did not run,
+// is sent again as source: a pipeline does not do that by itself.
+func runOn(ctx context.Context, server redis.UniversalClient, script *redis.Script, calls []call, places []int, answers []*redis.Cmd) {
+	_, _ = server.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, i := range places {
+			answers[i] = script.EvalSha(ctx, pipe, calls[i].keys, calls[i].args...)
+		}
+		return nil
+	})
+	_, _ = server.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, i := range places {
+			if redis.HasErrorPrefix(answers[i].Err(), "NOSCRIPT") {
+				answers[i] = script.Eval(ctx, pipe, calls[i].keys, calls[i].args...)
 			}
 		}
 		return nil
 	})
+}
+
+func moved(err error) bool {
+	return redis.HasErrorPrefix(err, "MOVED ") || redis.HasErrorPrefix(err, "ASK ")
+}
+
+// byMaster parts n places by the server that has the key of each, as far as that is known. A place without a key is left out.
+//
+// A pipeline over a whole cluster would not do: go-redis repeats parts of it, and a node that does not answer takes the
+// answers of the others with it.
+func (s *Stock) byMaster(ctx context.Context, n int, key func(i int) string) map[redis.UniversalClient][]int {
+	parts := make(map[redis.UniversalClient][]int, 1)
+	cluster, many := s.client.(*redis.ClusterClient)
+	for i := range n {
+		k := key(i)
+		if k == "" {
+			continue
+		}
+		server := s.client
+		if many {
+			if master, err := cluster.MasterForKey(ctx, k); err == nil {
+				server = master
+			}
+		}
+		parts[server] = append(parts[server], i)
+	}
+	return parts
 }
 
 func badReply(what string, reply any) error {

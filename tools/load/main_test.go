@@ -21,6 +21,7 @@ import (
 	"github.com/seonchak/seonchak/pkg/testenv"
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/memory"
 	"github.com/seonchak/seonchak/tools/load/report"
 	"github.com/seonchak/seonchak/tools/load/setup"
@@ -332,11 +333,14 @@ func TestThePrograms(t *testing.T) {
 
 	load("compare", "--rounds", "1", "--lasts", "100ms", "--connections", "16", "--paths", "latency,drain", "--json", table)
 	rows = rowsIn(t, table)
-	require.Len(t, rows, 3)
-	maximum, half, last := rows[0], rows[1], rows[2]
-	require.Equal(t, "latency 50 %", half.Path)
-	require.InDelta(t, half.P99/half.FloorP99, half.Ratio.Median, 1e-9)
-	require.Positive(t, half.Rate)
+	require.Len(t, rows, 4)
+	maximum, last := rows[0], rows[3]
+	for i, producer := range []string{floor.Writer, floor.Kafka} {
+		half := rows[1+i]
+		require.Equal(t, []string{"latency 50 %", producer}, []string{half.Path, half.Floor})
+		require.InDelta(t, half.P99/half.FloorP99, half.Ratio.Median, 1e-9)
+		require.Positive(t, half.Rate)
+	}
 	require.Positive(t, maximum.Rate)
 	require.EqualValues(t, 20_000, last.Judged, "10,000 coupons in two rounds")
 	require.Len(t, last.Rounds[0].Course, 101)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seonchak/seonchak/api-server/internal/soldout"
@@ -81,6 +82,7 @@ type Service struct {
 	lanes    sync.Map // campaign id → *lane
 	soldOut  *soldout.Loader
 	claims   turns
+	trouble  atomic.Int64 // how many shared claim calls failed, in whole or in part
 	confirms batcher[*ticket]
 	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]

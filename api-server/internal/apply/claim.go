@@ -27,29 +27,38 @@ type question struct {
 	waiting  []*ticket
 }
 
-// claim asks Redis. While neither the log nor the database could make a grant durable, nobody is granted anything.
-func (s *Service) claim(questions []question) {
+// claim asks Redis, and reports whether it left a question unanswered. While neither the log nor the database could make a
+// grant durable, nobody is granted anything.
+func (s *Service) claim(questions []question) (failed bool) {
 	if len(questions) == 0 {
-		return
+		return false
 	}
 	if s.database.away() && s.log.away() {
 		s.probeLog()
 		for _, q := range questions {
 			s.refuseAll(q.waiting, errNotReady)
 		}
-		return
+		return false
 	}
 	batches, claims := batchesOf(questions)
 	s.metrics.claimBatch.Observe(float64(claims))
 	ctx, cancel := context.WithTimeout(context.Background(), claimDeadline)
 	defer cancel()
-	asked := time.Now()
+	asked, period := time.Now(), s.trouble.Load()
 	failpoint.Hit(failpoint.ScriptSent) // dying before the call and while it runs are one case: what it did is unknown
 	decided := s.stock.ClaimAll(ctx, batches)
 	failpoint.Hit(failpoint.ScriptReplied)
 	for i, q := range questions {
-		s.decideQuestion(q, decided[i], asked)
+		if decided[i].Err != nil {
+			// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
+			s.claimFailed(q, coupon.Unavailable("claim", decided[i].Err))
+			failed = true
+			continue
+		}
+		q.lane.heardIn.Store(period)
+		s.decideAll(q, decided[i].Decisions, asked)
 	}
+	return failed
 }
 
 func batchesOf(questions []question) (batches []coupon.Batch, claims int) {
@@ -61,16 +70,16 @@ func batchesOf(questions []question) (batches []coupon.Batch, claims int) {
 	return batches, claims
 }
 
-func (s *Service) decideQuestion(q question, decided coupon.Decided, asked time.Time) {
-	if decided.Err != nil {
-		// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
-		s.claimFailed(q, coupon.Unavailable("claim", decided.Err))
-		return
-	}
-	q.lane.silence.Store(nil)
-	q.lane.memory.Heard(q.campaign, decided.Decisions, asked)
+// decideAll keeps a panic to its campaign: the others of the call must not die with it.
+func (s *Service) decideAll(q question, decisions []coupon.Decision, asked time.Time) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.rescueUnclaimed(q.waiting, p)
+		}
+	}()
+	q.lane.memory.Heard(q.campaign, decisions, asked)
 	for i, t := range q.waiting {
-		s.decide(t, decided.Decisions[i], q.campaign)
+		s.decide(t, decisions[i], q.campaign)
 	}
 }
 

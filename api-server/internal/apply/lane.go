@@ -18,9 +18,10 @@ type lane struct {
 	directs batcher[*ticket] // grants past a log that is away; bounded by the applies that may be in flight
 	memory  *soldout.Memory
 
-	known   atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
-	silence atomic.Pointer[time.Time]       // when the last call failed; nil after one that did not
-	soldOut atomic.Bool                     // only a planted bug reads it
+	known    atomic.Pointer[coupon.Campaign] // as the last apply found it; the view has it fresher, as long as it has it
+	silentAt atomic.Pointer[time.Time]       // when a call last failed; nil when none did
+	heardIn  atomic.Int64                    // the period in which Redis last answered: Service.trouble as it was then
+	soldOut  atomic.Bool                     // only a planted bug reads it
 }
 
 func (s *Service) lane(campaign *coupon.Campaign) *lane {
@@ -49,7 +50,7 @@ func (s *Service) newLane() *lane {
 // fellSilent remembers that a call failed.
 func (l *lane) fellSilent() {
 	now := time.Now()
-	l.silence.Store(&now)
+	l.silentAt.Store(&now)
 }
 
 // refusesFromMemory reports whether an apply can be told sold_out without asking Redis. It neither waits nor allocates.
@@ -79,7 +80,7 @@ func (s *Service) decideTogether(lanes []*lane) {
 	questions := make([]question, 0, len(lanes))
 	for _, l := range lanes {
 		campaign := s.campaignOf(l)
-		if !asksRedis(campaign) || campaign.Status == coupon.CampaignClosed || l.silence.Load() != nil {
+		if !s.goesTogether(l, campaign) {
 			l.alone.add(l.taken...)
 			continue
 		}
@@ -87,7 +88,16 @@ func (s *Service) decideTogether(lanes []*lane) {
 			questions = append(questions, question{l, campaign, waiting})
 		}
 	}
-	s.claim(questions)
+	if s.claim(questions) {
+		s.trouble.Add(1)
+	}
+}
+
+// goesTogether reports whether a campaign's claims may share a call with others. After a shared call failed each campaign
+// goes alone until it is heard again, so that a node of a cluster that is away keeps the others waiting once. A closed
+// campaign goes alone because the database may have to answer for Redis.
+func (s *Service) goesTogether(l *lane, campaign *coupon.Campaign) bool {
+	return asksRedis(campaign) && campaign.Status != coupon.CampaignClosed && l.heardIn.Load() == s.trouble.Load()
 }
 
 // decideAlone is the first stage of a campaign that keeps nobody else waiting.
@@ -132,12 +142,12 @@ func retired(c *coupon.Campaign) bool {
 func (s *Service) refuseOverdue(l *lane, batch []*ticket) []*ticket {
 	now := time.Now()
 	waiting := batch[:0]
-	silence := l.silence.Load()
+	silentAt := l.silentAt.Load()
 	for _, t := range batch {
 		switch {
 		case planted.On(planted.SoldOutForEver) && l.soldOut.Load():
 			s.refuse(t, errSoldOut)
-		case silence != nil && t.arrived.Before(*silence):
+		case silentAt != nil && t.arrived.Before(*silentAt):
 			s.refuse(t, errNotReady)
 		case now.Sub(t.arrived) > claimPatience:
 			s.refuse(t, errOverloaded)

@@ -53,7 +53,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}),
 		claimBatch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "coupon_claim_batch_size", Help: "Claims in one call to Redis.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		confirmSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "coupon_confirm_duration_seconds", Help: "Time of one confirm read.",

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -216,36 +217,72 @@ func TestClaimsOfManyCampaignsShareARoundTrip(t *testing.T) {
 	})
 }
 
-// A node that is away costs the other campaigns one call: the next ones go without its campaigns, until they are heard again.
-func TestASilentNodeKeepsNoOtherCampaignWaiting(t *testing.T) {
+// A node that is away costs the other campaigns one call, however many campaigns it has: the next calls go without them,
+// until they are heard again.
+func TestASilentNodeKeepsOtherCampaignsWaitingOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := onNodes(t, map[string]bool{"alive": false, "away": true})
+		silent := map[string]bool{"alive": false}
+		for i := range 20 {
+			silent[fmt.Sprint("away-", i)] = true
+		}
+		n := onNodes(t, silent)
 		apply := func(campaign, user string) (time.Duration, error) {
 			began := time.Now()
 			_, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: user, N: 1})
 			return time.Since(began), err
 		}
-		_, err := apply("away", "first")
+		_, err := apply("away-0", "first")
 		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(err))
 		var away sync.WaitGroup
-		for range 20 {
+		for i := range 20 {
 			away.Go(func() {
-				if took, err := apply("away", "u"); coupon.CodeOf(err) != coupon.CodeUnavailable || took > 2*claimDeadline {
+				took, err := apply(fmt.Sprint("away-", i), "u")
+				if coupon.CodeOf(err) != coupon.CodeUnavailable || took > 2*claimDeadline {
 					t.Errorf("%v after %v", err, took)
 				}
 			})
 			synctest.Wait()
-			took, err := apply("alive", "u")
+			took, err := apply("alive", fmt.Sprint("u-", i))
 			require.NoError(t, err)
 			require.Zero(t, took, "it waits for nobody")
 		}
 		away.Wait()
-		n.silent["away"] = false
-		_, err = apply("away", "again")
+		clear(n.silent)
+		_, err = apply("away-7", "again")
 		require.NoError(t, err)
-		c, _ := n.service.view.Campaign("away")
-		require.Nil(t, n.service.lane(c).silence.Load(), "it goes with the others again")
+		c, _ := n.service.view.Campaign("away-7")
+		require.True(t, n.service.goesTogether(n.service.lane(c), c), "again")
+		require.NoError(t, n.service.Drain(t.Context()))
+	})
+}
+
+// What goes wrong with one campaign of a call is no concern of the others.
+func TestAPanicIsKeptToItsCampaign(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := onNodes(t, map[string]bool{"a": false, "b": false, "c": false})
+		hold := make(chan struct{})
+		n.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+			<-hold
+			if keys[0].Campaign == "b" {
+				return nil, nil // too few
+			}
+			return n.grantAll(keys)
+		}
+		var all sync.WaitGroup
+		for user, campaign := range []string{"a", "b", "c", "a"} {
+			all.Go(func() {
+				_, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: fmt.Sprint(user), N: 1})
+				if (err != nil) != (campaign == "b") {
+					t.Errorf("%s: %v", campaign, err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(hold)
+		all.Wait()
+		require.Equal(t, [][]string{{"a"}, {"b", "c", "a"}}, n.trips)
 		require.NoError(t, n.service.Drain(t.Context()))
 	})
 }

@@ -12,13 +12,17 @@ import (
 )
 
 // latency compares, at shares of the maximum, how long people wait for "accepted" with how long a claim waits for the log
-// alone, both at the same times, fixed in advance. The maximum is measured by turns with them.
+// alone, by kafka-go's own producer and by the api-server's, all at the same times, fixed in advance. The maximum is measured
+// by turns with them.
 func (c *comparison) latency(ctx context.Context, crowd *applicants) ([]Row, error) {
-	producer, err := floor.NewProducer(ctx, c.Stage.Stores.Kafka)
+	writer, err := c.producer(floor.Writer)(floor.NewWriter(ctx, c.Stage.Stores.Kafka))
 	if err != nil {
-		return nil, fmt.Errorf("floor %s: %w", floor.Kafka, err)
+		return nil, err
 	}
-	c.closes = append(c.closes, producer.Close)
+	own, err := c.producer(floor.Kafka)(floor.NewProducer(ctx, c.Stage.Stores.Kafka))
+	if err != nil {
+		return nil, err
+	}
 	most := 0.0
 	all := []contender{{Grant, func(ctx context.Context) (Round, error) {
 		r, err := crowd.round(ctx)
@@ -36,20 +40,35 @@ func (c *comparison) latency(ctx context.Context, crowd *applicants) ([]Row, err
 			paced.options.Open = true
 			paced.source = func(*applicants) drive.Source { return &planned{plan(), &c.users} }
 			return paced.round(ctx)
-		}}, contender{floor.Kafka, func(ctx context.Context) (Round, error) {
-			result, err := producer.Follow(ctx, plan())
-			return onProducer(result), err
-		}})
+		}}, following(floor.Writer, writer, plan), following(floor.Kafka, own, plan))
 	}
 	results, err := turns(ctx, c.Rounds, c.Say, all)
 	table := rows(all[:1], results[:1], nil)
 	for i, share := range c.Shares {
-		for _, row := range rows(all[2*i+1:2*i+3], results[2*i+1:2*i+3], p99Ratio) {
+		for _, row := range rows(all[3*i+1:3*i+4], results[3*i+1:3*i+4], p99Ratio) {
 			row.Share = share
 			table = append(table, row)
 		}
 	}
 	return table, c.finish(ctx, crowd, table, err)
+}
+
+// producer has a floor closed in the end.
+func (c *comparison) producer(name string) func(p *floor.Producer, err error) (*floor.Producer, error) {
+	return func(p *floor.Producer, err error) (*floor.Producer, error) {
+		if err != nil {
+			return nil, fmt.Errorf("floor %s: %w", name, err)
+		}
+		c.closes = append(c.closes, p.Close)
+		return p, nil
+	}
+}
+
+func following(name string, p *floor.Producer, plan func() *arrival.Stream) contender {
+	return contender{name, func(ctx context.Context) (Round, error) {
+		result, err := p.Follow(ctx, plan())
+		return onProducer(result), err
+	}}
 }
 
 func onProducer(result measure.Result) Round {

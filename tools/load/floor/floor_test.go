@@ -3,6 +3,7 @@ package floor
 import (
 	"context"
 	"database/sql"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -105,19 +106,27 @@ func TestStores(t *testing.T) {
 	}
 }
 
-func TestTheProducerFollowsAPlan(t *testing.T) {
+func TestAProducerFollowsAPlan(t *testing.T) {
 	t.Parallel()
-	p, err := NewProducer(t.Context(), strings.Join(testenv.Kafka(t), ","))
-	require.NoError(t, err)
-	plan := arrival.Plan{Profile: arrival.Flat, Users: 200, Over: 100 * time.Millisecond, Campaigns: 1, Seed: 1}
-	result, err := p.Follow(t.Context(), plan.Stream(arrival.Whole))
-	require.NoError(t, err)
-	require.EqualValues(t, 200, result.Count(told.Accepted))
-	require.Positive(t, result.Percentile(50, told.Accepted))
-	require.Greater(t, result.Took, 50*time.Millisecond, "as the plan says, not at once")
-	require.NoError(t, p.Close())
-	_, err = p.Follow(t.Context(), plan.Stream(arrival.Whole))
-	require.ErrorIs(t, err, kafkastream.ErrClosed)
+	for name, kind := range map[string]struct {
+		open   func(ctx context.Context, brokers string) (*Producer, error)
+		closed error
+	}{Kafka: {NewProducer, kafkastream.ErrClosed}, Writer: {NewWriter, io.ErrClosedPipe}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, err := kind.open(t.Context(), strings.Join(testenv.Kafka(t), ","))
+			require.NoError(t, err)
+			plan := arrival.Plan{Profile: arrival.Flat, Users: 200, Over: 100 * time.Millisecond, Campaigns: 1, Seed: 1}
+			result, err := p.Follow(t.Context(), plan.Stream(arrival.Whole))
+			require.NoError(t, err)
+			require.EqualValues(t, 200, result.Count(told.Accepted))
+			require.Positive(t, result.Percentile(50, told.Accepted))
+			require.Greater(t, result.Took, 50*time.Millisecond, "as the plan says, not at once")
+			require.NoError(t, p.Close())
+			_, err = p.Follow(t.Context(), plan.Stream(arrival.Whole))
+			require.ErrorIs(t, err, kind.closed)
+		})
+	}
 }
 
 func TestRowsAreWritten(t *testing.T) {

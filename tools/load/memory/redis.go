@@ -51,11 +51,15 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Join(dir, "appendonlydir"))) }() // of gigabytes nobody reads
+	data, err := os.MkdirTemp(dir, "redis-") // a run that was killed leaves a file that no other may begin with
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(data)) }() // gigabytes nobody reads
 	server, err := procs.Start(ctx, procs.Spec{
 		Name: "redis-server", Binary: "redis-server", Log: filepath.Join(dir, "redis.log"),
 		Args: []string{
-			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+			"--bind", "127.0.0.1", "--port", port, "--dir", data, "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
 			"--maxmemory-policy", "noeviction",
 		},
 	})

@@ -16,6 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/floor"
 )
 
 // chart is one picture.
@@ -87,7 +88,7 @@ func (c *chart) save(dir string) error {
 func (m *Measurements) latencies() chart {
 	half, tail, alone := line{name: "p50 of accepted"}, line{name: "p99 of accepted"}, line{name: "p99 of the producer alone"}
 	for _, r := range m.comparisons["curve"].Rows {
-		if r.Share == 0 {
+		if r.Share == 0 || r.Floor != floor.Kafka {
 			continue
 		}
 		half.points = append(half.points, plotter.XY{X: r.Rate, Y: r.P50})
@@ -106,7 +107,7 @@ const callersFile = "callers-"
 func (m *Measurements) callers() chart {
 	grants, floor := line{name: "grants"}, line{name: "bare gin"}
 	for _, file := range slices.Sorted(maps.Keys(m.comparisons)) {
-		row := m.row(file, compare.Grant, 0)
+		row := m.row(file, of(compare.Grant))
 		if connections, err := strconv.ParseFloat(strings.TrimPrefix(file, callersFile), 64); err == nil && row != nil {
 			grants.points = append(grants.points, plotter.XY{X: connections, Y: row.Rate})
 			floor.points = append(floor.points, plotter.XY{X: connections, Y: row.FloorRate})
@@ -123,7 +124,7 @@ func (m *Measurements) callers() chart {
 
 func (m *Measurements) drain() chart {
 	promised, issued := line{name: "promised"}, line{name: "rows"}
-	if row := m.row(compare.Drain, compare.Drain, 0); row != nil {
+	if row := m.row(compare.Drain, of(compare.Drain)); row != nil {
 		for _, moment := range row.Rounds[len(row.Rounds)-1].Course {
 			promised.points = append(promised.points, plotter.XY{X: moment.Promised.Seconds(), Y: 100 * moment.Share})
 			issued.points = append(issued.points, plotter.XY{X: moment.Issued.Seconds(), Y: 100 * moment.Share})

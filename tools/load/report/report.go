@@ -161,12 +161,17 @@ func one(setups []setup.Setup) error {
 	return nil
 }
 
-// row returns the first row of a comparison that is of a path, and of a share where that is not 0.
-func (m *Measurements) row(file, path string, share float64) *compare.Row {
+// row returns the first row of a comparison that is the one wanted.
+func (m *Measurements) row(file string, wanted func(compare.Row) bool) *compare.Row {
 	rows := m.comparisons[file].Rows
-	i := slices.IndexFunc(rows, func(r compare.Row) bool { return strings.HasPrefix(r.Path, path) && r.Share == share })
+	i := slices.IndexFunc(rows, wanted)
 	if i < 0 {
 		return nil
 	}
 	return &rows[i]
+}
+
+// of wants the row of a path at its full rate.
+func of(path string) func(compare.Row) bool {
+	return func(r compare.Row) bool { return r.Path == path && r.Share == 0 }
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/seonchak/seonchak/tools/load/compare"
+	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/memory"
 )
 
@@ -71,13 +72,10 @@ func (m *Measurements) targets() []target {
 			target{what: path.what + ", `jwt`", floor: "gin + verification", bound: path.bound, found: m.ratio(path.name+"-jwt", path.name)})
 	}
 	drain := target{what: "last accept → last row, 10,000 coupons", bound: 3, most: true, unit: " s"}
-	if row := m.row(compare.Drain, compare.Drain, 0); row != nil && row.Drain != nil {
+	if row := m.row(compare.Drain, of(compare.Drain)); row != nil && row.Drain != nil {
 		drain.found = &found{*row.Drain, len(row.Rounds)}
 	}
-	p99 := target{what: "p99 of `accepted` at half of the maximum rate, consumer paused", floor: "p99 of the producer alone", bound: 3, most: true, unit: "×"}
-	if row := m.row(compare.Latency, compare.Latency, halfOfMaximum); row != nil {
-		p99.found = &found{row.Ratio, len(row.Rounds)}
-	}
+	const p99 = "p99 of `accepted` at half of the maximum rate, consumer paused"
 	return append(all,
 		target{
 			what: "grant to `accepted`, 1,000 campaigns open and 50 of them wanted", floor: "bare gin", bound: 0.40,
@@ -91,12 +89,23 @@ func (m *Measurements) targets() []target {
 			what: "`issue()` to committed rows, 500 a batch", floor: "plain multi-row INSERT", bound: 0.70,
 			found: m.benchmark("issue", "ratio"),
 		},
-		drain, p99,
+		drain,
+		target{what: p99, floor: "p99 of kafka-go's own producer alone", bound: 3, most: true, unit: "×", found: m.p99(floor.Writer)},
+		target{what: p99, floor: "p99 of the api-server's producer alone", bound: 3, most: true, unit: "×", found: m.p99(floor.Kafka)},
 		m.holds("api-server memory, idle", 60, " MB", m.figure(memory.Idle, "connections", 1)),
 		m.applying(),
 		m.holds("Redis memory per settled claim, 1 M claims", 250, " B", m.figure(memory.Settled, "claims", 1_000_000)),
 		m.holds("Redis memory per pending claim, 1 M claims", 380, " B", m.figure(memory.Pending, "claims", 1_000_000)),
 	)
+}
+
+// p99 is how the p99 at half of the maximum rate compares with that of a floor.
+func (m *Measurements) p99(floor string) *found {
+	row := m.row(compare.Latency, func(r compare.Row) bool { return r.Share == halfOfMaximum && r.Floor == floor })
+	if row == nil {
+		return nil
+	}
+	return &found{row.Ratio, len(row.Rounds)}
 }
 
 // holds is a target of memory.
@@ -114,7 +123,7 @@ func (m *Measurements) applying() target {
 }
 
 func (m *Measurements) ratio(file, path string) *found {
-	row := m.row(file, path, 0)
+	row := m.row(file, of(path))
 	if row == nil || row.Floor == "" {
 		return nil
 	}

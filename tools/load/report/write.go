@@ -121,7 +121,7 @@ func (m *Measurements) writeRates(say func(string, ...any)) {
 
 // writeBacklog returns what there is no measurement of.
 func (m *Measurements) writeBacklog(say func(string, ...any)) (missing []string) {
-	row := m.row(compare.Backlog, compare.Backlog, 0)
+	row := m.row(compare.Backlog, of(compare.Backlog))
 	if row == nil {
 		return []string{"The backlog: how fast a consumer writes the rows of what waited for it, and what it holds meanwhile."}
 	}
