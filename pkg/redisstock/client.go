@@ -21,6 +21,9 @@ const (
 	sentinelScheme = "redis+sentinel"
 )
 
+// slotsAge is how old the map of a cluster's slots may be. A master that is gone does not say who took its place.
+const slotsAge = 2 * time.Second
+
 // NewClient returns a client for REDIS_URL: redis://[user:password@]host[:port][/db], rediss:// for TLS, a comma list of
 // hosts for a cluster, redis+sentinel://host,host/master for a master that Sentinel names. It does not connect.
 func NewClient(raw string) (redis.UniversalClient, error) {
@@ -28,7 +31,13 @@ func NewClient(raw string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	return redis.NewUniversalClient(tuned(options)), nil
+	tuned(options)
+	if len(options.Addrs) == 1 || options.MasterName != "" {
+		return redis.NewUniversalClient(options), nil
+	}
+	cluster := options.Cluster()
+	cluster.ClusterStateReloadInterval = slotsAge
+	return redis.NewClusterClient(cluster), nil
 }
 
 // CheckURL says what is wrong with a REDIS_URL, without connecting.

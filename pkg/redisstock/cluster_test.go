@@ -111,6 +111,7 @@ func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 	t.Parallel()
 	b, servers := cluster(t)
 	var batches []coupon.Batch
+	var campaigns []*coupon.Campaign
 	var seals []string
 	for range 12 {
 		doc := newDocument(10)
@@ -119,7 +120,7 @@ func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 		require.NoError(t, err)
 		b.start(t, doc)
 		batches = append(batches, coupon.Batch{EpochRef: refOf(doc), Keys: []coupon.Key{keyFor("kim"), keyFor("lee")}})
-		seals = append(seals, doc.Seal)
+		seals, campaigns = append(seals, doc.Seal), append(campaigns, recorded(doc))
 	}
 	replication, err := info(t.Context(), connect(t, servers[1].URL).client, "replication")
 	require.NoError(t, err)
@@ -137,6 +138,13 @@ func TestOneNodeAwayFailsItsOwnBatches(t *testing.T) {
 			require.Equal(t, coupon.MarkAcked, decided.Decisions[1].Mark, "it was forgotten before")
 		}
 		require.Equal(t, coupon.CodeUnavailable, coupon.CodeOf(b.ForgetAll(ctx, batches)))
+		ctx, cancel = context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		levels, err := b.Levels(ctx, campaigns)
+		require.Error(t, err)
+		for i, level := range levels {
+			require.Equal(t, seals[i] != replication["master_replid"], level.Known, what)
+		}
 	}
 
 	for i, decided := range b.ClaimAll(t.Context(), batches) {
@@ -208,6 +216,10 @@ func TestClaimsFollowASlotThatMoved(t *testing.T) {
 		require.NoError(t, node.Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err())
 	}
 	followed("it has moved", 3)
+	await(t, "the next call goes there at once", func() bool {
+		master, err := cluster.MasterForKey(t.Context(), metaKey(docs[0].Campaign))
+		return err == nil && strings.HasSuffix(to.Options().Addr, master.Options().Addr)
+	})
 }
 
 // processOf is the process id of a server that answers.

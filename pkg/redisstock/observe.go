@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// Levels returns how far each campaign is in its own epoch, in one round trip and in the order given. A campaign whose keys
+// Levels returns how far each campaign is in its own epoch, in one round trip to each master and in the order given. A campaign whose keys
 // could not be read has a level that is not Known, and the error joins why: the other levels hold all the same, as when one
 // shard of a cluster is away.
 func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
@@ -21,12 +22,18 @@ func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]cou
 		return nil, nil
 	}
 	commands := make([]levelCommands, len(campaigns))
-	_, _ = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
-		for i, c := range campaigns {
-			commands[i] = askLevel(ctx, pipe, keysOf(c.ID, c.Epoch))
-		}
-		return nil
-	})
+	var all sync.WaitGroup
+	for master, places := range s.byMaster(ctx, len(campaigns), func(i int) string { return metaKey(campaigns[i].ID) }) {
+		all.Go(func() {
+			_, _ = master.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command carries its own error
+				for _, i := range places {
+					commands[i] = askLevel(ctx, pipe, keysOf(campaigns[i].ID, campaigns[i].Epoch))
+				}
+				return nil
+			})
+		})
+	}
+	all.Wait()
 	levels := make([]coupon.Level, len(campaigns))
 	var failed []error
 	for i, c := range commands {

@@ -111,10 +111,8 @@ func (s *Stock) runAll(ctx context.Context, script *redis.Script, calls []call) 
 		others.Go(run)
 	}
 	others.Wait()
-	for i, answer := range answers {
-		if answer != nil && moved(answer.Err()) { // a command by itself is followed to where its slot went
-			answers[i] = script.Run(ctx, s.client, calls[i].keys, calls[i].args...)
-		}
+	if gone := moved(answers); len(gone) > 0 {
+		runOn(ctx, s.client, script, calls, gone, answers) // which follows them
 	}
 	return answers
 }
@@ -138,8 +136,14 @@ func runOn(ctx context.Context, server redis.UniversalClient, script *redis.Scri
 	})
 }
 
-func moved(err error) bool {
-	return redis.HasErrorPrefix(err, "MOVED ") || redis.HasErrorPrefix(err, "ASK ")
+// moved returns the places of the calls whose slots are, or are going, elsewhere.
+func moved(answers []*redis.Cmd) (places []int) {
+	for i, answer := range answers {
+		if answer != nil && (redis.HasErrorPrefix(answer.Err(), "MOVED ") || redis.HasErrorPrefix(answer.Err(), "ASK ")) {
+			places = append(places, i)
+		}
+	}
+	return places
 }
 
 // byMaster parts n places by the server that has the key of each, as far as that is known. A place without a key is left out.
@@ -148,15 +152,16 @@ func moved(err error) bool {
 // answers of the others with it.
 func (s *Stock) byMaster(ctx context.Context, n int, key func(i int) string) map[redis.UniversalClient][]int {
 	parts := make(map[redis.UniversalClient][]int, 1)
-	cluster, many := s.client.(*redis.ClusterClient)
+	cluster, known := s.client.(*redis.ClusterClient)
 	for i := range n {
 		k := key(i)
 		if k == "" {
 			continue
 		}
 		server := s.client
-		if many {
-			if master, err := cluster.MasterForKey(ctx, k); err == nil {
+		if known {
+			master, err := cluster.MasterForKey(ctx, k)
+			if known = err == nil; known {
 				server = master
 			}
 		}

@@ -28,6 +28,7 @@ const (
 	confirmDeadline = 500 * time.Millisecond
 	lookUpDeadline  = 500 * time.Millisecond
 	forgetDeadline  = time.Second
+	rejoinAfter     = time.Second           // how long after a claim call failed its campaign shares one again
 	forgetRest      = 20 * time.Millisecond // between two calls: a claim may be pending a while longer, and fewer calls do
 )
 
@@ -82,7 +83,7 @@ type Service struct {
 	lanes    sync.Map // campaign id → *lane
 	soldOut  *soldout.Loader
 	claims   turns
-	trouble  atomic.Int64 // how many shared claim calls failed, in whole or in part
+	trouble  atomic.Int64 // how many shared claim calls ran out of time, for all or for some
 	confirms batcher[*ticket]
 	lookUps  batcher[*ticket]
 	forgets  batcher[coupon.Claim]

@@ -27,9 +27,9 @@ type question struct {
 	waiting  []*ticket
 }
 
-// claim asks Redis, and reports whether it left a question unanswered. While neither the log nor the database could make a
+// claim asks Redis, and reports whether somebody's answer was waited for in vain. While neither the log nor the database could make a
 // grant durable, nobody is granted anything.
-func (s *Service) claim(questions []question) (failed bool) {
+func (s *Service) claim(questions []question) (late bool) {
 	if len(questions) == 0 {
 		return false
 	}
@@ -52,13 +52,13 @@ func (s *Service) claim(questions []question) (failed bool) {
 		if decided[i].Err != nil {
 			// The script may have run. The grant, if there is one, waits in pending for the sweep or the user's repeat.
 			s.claimFailed(q, coupon.Unavailable("claim", decided[i].Err))
-			failed = true
+			late = late || ctx.Err() != nil
 			continue
 		}
 		q.lane.heardIn.Store(period)
 		s.decideAll(q, decided[i].Decisions, asked)
 	}
-	return failed
+	return late
 }
 
 func batchesOf(questions []question) (batches []coupon.Batch, claims int) {

@@ -93,11 +93,16 @@ func (s *Service) decideTogether(lanes []*lane) {
 	}
 }
 
-// goesTogether reports whether a campaign's claims may share a call with others. After a shared call failed each campaign
-// goes alone until it is heard again, so that a node of a cluster that is away keeps the others waiting once. A closed
-// campaign goes alone because the database may have to answer for Redis.
+// goesTogether reports whether a campaign's claims may share a call with others. After a shared call ran out of time each
+// campaign goes alone until it is heard again, so that a node of a cluster that is away keeps the others waiting once; and one
+// whose call failed goes alone for a while, so that a node that comes and goes does not keep them waiting again and again.
+// A closed campaign goes alone because the database may have to answer for Redis.
 func (s *Service) goesTogether(l *lane, campaign *coupon.Campaign) bool {
-	return asksRedis(campaign) && campaign.Status != coupon.CampaignClosed && l.heardIn.Load() == s.trouble.Load()
+	if !asksRedis(campaign) || campaign.Status == coupon.CampaignClosed || l.heardIn.Load() != s.trouble.Load() {
+		return false
+	}
+	silentAt := l.silentAt.Load()
+	return silentAt == nil || time.Since(*silentAt) >= rejoinAfter
 }
 
 // decideAlone is the first stage of a campaign that keeps nobody else waiting.

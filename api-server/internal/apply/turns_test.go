@@ -252,6 +252,8 @@ func TestASilentNodeKeepsOtherCampaignsWaitingOnce(t *testing.T) {
 		_, err = apply("away-7", "again")
 		require.NoError(t, err)
 		c, _ := n.service.view.Campaign("away-7")
+		require.False(t, n.service.goesTogether(n.service.lane(c), c), "it may be away again the next moment")
+		<-time.After(rejoinAfter)
 		require.True(t, n.service.goesTogether(n.service.lane(c), c), "again")
 		require.NoError(t, n.service.Drain(t.Context()))
 	})

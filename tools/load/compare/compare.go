@@ -21,7 +21,7 @@ const (
 	Drop          = "drop"           // 1,000 coupons, 100,000 users
 	Drain         = "drain"          // 10,000 coupons, 20,000 users: how long until the last row; it has no floor
 	Backlog       = "backlog"        // a million promises wait for the consumer; its floor is a multi-row INSERT of as many
-	Latency       = "latency"        // grants at a share of the maximum, by their times; its floor is the producer alone
+	Latency       = "latency"        // grants at a share of the maximum, by their times; its floors are producers alone
 )
 
 // Paths are all of them.
