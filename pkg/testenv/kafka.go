@@ -42,15 +42,19 @@ func Topic(tb testing.TB, partitions int) string {
 // Group returns a consumer group no other test has.
 func Group() string { return "test-" + token() }
 
+// awaitLeaders asks the leaders themselves: metadata name them before they know.
 func awaitLeaders(ctx context.Context, tb testing.TB, client *kafka.Client, topic string, partitions int) {
 	tb.Helper()
+	ends := make([]kafka.OffsetRequest, partitions)
+	for p := range ends {
+		ends[p] = kafka.LastOffsetOf(p)
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if metadata, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}}); err == nil {
-			if led(metadata, partitions) {
-				return
-			}
+		told, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: ends}})
+		if err == nil && led(told.Topics[topic], partitions) {
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -60,12 +64,12 @@ func awaitLeaders(ctx context.Context, tb testing.TB, client *kafka.Client, topi
 	}
 }
 
-func led(metadata *kafka.MetadataResponse, partitions int) bool {
-	if len(metadata.Topics) != 1 || len(metadata.Topics[0].Partitions) != partitions {
+func led(ends []kafka.PartitionOffsets, partitions int) bool {
+	if len(ends) != partitions {
 		return false
 	}
-	for _, p := range metadata.Topics[0].Partitions {
-		if p.Error != nil || p.Leader.Port == 0 {
+	for _, p := range ends {
+		if p.Error != nil {
 			return false
 		}
 	}

@@ -27,8 +27,8 @@ type question struct {
 	waiting  []*ticket
 }
 
-// claim asks Redis, and reports whether somebody's answer was waited for in vain. While neither the log nor the database could make a
-// grant durable, nobody is granted anything.
+// claim asks Redis, and reports whether somebody's answer was waited for in vain. While neither the log nor the database could
+// make a grant durable, nobody is granted anything.
 func (s *Service) claim(questions []question) (late bool) {
 	if len(questions) == 0 {
 		return false
