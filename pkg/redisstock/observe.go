@@ -14,9 +14,9 @@ import (
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// Levels returns how far each campaign is in its own epoch, in one round trip to each master and in the order given. A campaign whose keys
-// could not be read has a level that is not Known, and the error joins why: the other levels hold all the same, as when one
-// shard of a cluster is away.
+// Levels returns how far each campaign is in its own epoch, in one round trip to each master and in the order given. A
+// campaign whose keys could not be read has a level that is not Known, and the error joins why: the other levels hold all the
+// same, as when one shard of a cluster is away.
 func (s *Stock) Levels(ctx context.Context, campaigns []*coupon.Campaign) ([]coupon.Level, error) {
 	if len(campaigns) == 0 {
 		return nil, nil

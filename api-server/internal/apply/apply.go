@@ -40,8 +40,8 @@ const (
 	directBatch     = 128
 )
 
-// stock decides who is in time. A batch of claims that fails leaves the outcome unknown. Holders must refuse every page unless the
-// epoch is sold out at that hi at its instant.
+// stock decides who is in time. A batch of claims that fails leaves the outcome unknown. Holders must refuse every page unless
+// the epoch is sold out at that hi at its instant.
 type stock interface {
 	ClaimAll(ctx context.Context, batches []coupon.Batch) []coupon.Decided
 	Held(ctx context.Context, campaign string, epoch int64, keys []coupon.Key) ([]coupon.Decision, error)
