@@ -190,29 +190,37 @@ func onNodes(t *testing.T, silent map[string]bool) *nodes {
 	return n
 }
 
+// applyDuringACall applies to each campaign in turn, by another user each time; all but the first come while the first one's
+// claim call is under way.
+func (n *nodes) applyDuringACall(t *testing.T, campaigns []string, told func(campaign string, answer Answer, err error)) {
+	t.Helper()
+	hold, claim := make(chan struct{}), n.claim
+	n.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
+		<-hold
+		return claim(keys)
+	}
+	var all sync.WaitGroup
+	for user, campaign := range campaigns {
+		all.Go(func() {
+			answer, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: fmt.Sprint(user), N: 1})
+			told(campaign, answer, err)
+		})
+		synctest.Wait()
+	}
+	close(hold)
+	all.Wait()
+	require.NoError(t, n.service.Drain(t.Context()))
+}
+
 func TestClaimsOfManyCampaignsShareARoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := onNodes(t, map[string]bool{"a": false, "b": false, "c": false})
-		hold := make(chan struct{})
-		n.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
-			<-hold
-			return n.grantAll(keys)
-		}
-		var all sync.WaitGroup
-		for i, campaign := range []string{"a", "c", "b", "a", "b"} {
-			user := string(rune('u' + i))
-			all.Go(func() {
-				answer, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: user, N: 1})
-				if err != nil || answer.Status != coupon.StatusAccepted || answer.Claim.Campaign != campaign {
-					t.Errorf("%+v, %v", answer, err)
-				}
-			})
-			synctest.Wait()
-		}
-		close(hold)
-		all.Wait()
-		require.NoError(t, n.service.Drain(t.Context()))
+		n.applyDuringACall(t, []string{"a", "c", "b", "a", "b"}, func(campaign string, answer Answer, err error) {
+			if err != nil || answer.Status != coupon.StatusAccepted || answer.Claim.Campaign != campaign {
+				t.Errorf("%+v, %v", answer, err)
+			}
+		})
 		require.Equal(t, [][]string{{"a"}, {"c", "b", "a"}}, n.trips)
 	})
 }
@@ -264,27 +272,17 @@ func TestAPanicIsKeptToItsCampaign(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := onNodes(t, map[string]bool{"a": false, "b": false, "c": false})
-		hold := make(chan struct{})
 		n.claim = func(keys []coupon.Key) ([]coupon.Decision, error) {
-			<-hold
 			if keys[0].Campaign == "b" {
 				return nil, nil // too few
 			}
 			return n.grantAll(keys)
 		}
-		var all sync.WaitGroup
-		for user, campaign := range []string{"a", "b", "c", "a"} {
-			all.Go(func() {
-				_, err := n.service.Apply(t.Context(), coupon.Key{Campaign: campaign, User: fmt.Sprint(user), N: 1})
-				if (err != nil) != (campaign == "b") {
-					t.Errorf("%s: %v", campaign, err)
-				}
-			})
-			synctest.Wait()
-		}
-		close(hold)
-		all.Wait()
+		n.applyDuringACall(t, []string{"a", "b", "c", "a"}, func(campaign string, _ Answer, err error) {
+			if (err != nil) != (campaign == "b") {
+				t.Errorf("%s: %v", campaign, err)
+			}
+		})
 		require.Equal(t, [][]string{{"a"}, {"b", "c", "a"}}, n.trips)
-		require.NoError(t, n.service.Drain(t.Context()))
 	})
 }
