@@ -231,7 +231,7 @@ func statuses(journal *drop.Journal, serial int64) (found []coupon.ClaimStatus) 
 }
 
 // readThroughout has users read their coupons again and again until stop is called. Each must see it every time; the
-// database may be too slow on a busy machine, but not for long.
+// database may be too slow on a busy machine, but neither often nor for long.
 func (s *site) readThroughout(server *procs.APIServer, campaign string, users []string) (stop func()) {
 	s.tb.Helper()
 	serials := s.owners(campaign)
@@ -241,22 +241,29 @@ func (s *site) readThroughout(server *procs.APIServer, campaign string, users []
 		readers.Go(func() error {
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
-			for seen := time.Now(); ; <-tick.C {
+			read, slow := 0, 0
+			for seen := time.Now(); ctx.Err() == nil; <-tick.C {
 				claim, err := readClaim(ctx, server.URL+"/v1/campaigns/"+campaign+"/claims/1", user)
 				switch {
 				case ctx.Err() != nil:
-					return nil
+					continue
 				case err != nil:
 					return err
 				case time.Since(seen) > bounded:
 					return fmt.Errorf("%s did not see the coupon for %s, and then read %+v", user, time.Since(seen), claim)
 				case claim.http == http.StatusServiceUnavailable:
+					slow++
 				case claim.http != http.StatusOK || claim.Status != coupon.StatusIssued || claim.Serial != serials[user]:
 					return fmt.Errorf("%s has serial %d and read %+v", user, serials[user], claim)
 				default:
 					seen = time.Now()
 				}
+				read++
 			}
+			if slow > read/20 {
+				return fmt.Errorf("%s was told %d times of %d to come back later", user, slow, read)
+			}
+			return nil
 		})
 	}
 	return func() {

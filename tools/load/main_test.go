@@ -331,18 +331,20 @@ func TestThePrograms(t *testing.T) {
 		require.GreaterOrEqual(t, row.Judged, row.Rounds[0].Right, "the rows of the round that warms up, too")
 	}
 
-	load("compare", "--rounds", "1", "--lasts", "100ms", "--connections", "16", "--paths", "latency,drain", "--json", table)
+	load("compare", "--rounds", "2", "--lasts", "100ms", "--connections", "16", "--paths", "latency,drain", "--json", table)
 	rows = rowsIn(t, table)
 	require.Len(t, rows, 4)
 	maximum, last := rows[0], rows[3]
 	for i, producer := range []string{floor.Writer, floor.Kafka} {
 		half := rows[1+i]
 		require.Equal(t, []string{"latency 50 %", producer}, []string{half.Path, half.Floor})
-		require.InDelta(t, half.P99/half.FloorP99, half.Ratio.Median, 1e-9)
-		require.Positive(t, half.Rate)
+		first, second := half.Rounds[0].P99.Seconds()/half.FloorRounds[0].P99.Seconds(), half.Rounds[1].P99.Seconds()/half.FloorRounds[1].P99.Seconds()
+		require.InDelta(t, (first+second)/2, half.Ratio.Median, 1e-9)
+		wanted := int64(maximum.Rounds[1].Rate() / 2 * 0.1) // the maximum is measured first in the second round
+		require.Equal(t, wanted, half.Rounds[1].Right+half.Rounds[1].Other)
+		require.Equal(t, wanted, half.FloorRounds[1].Right)
 	}
-	require.Positive(t, maximum.Rate)
-	require.EqualValues(t, 20_000, last.Judged, "10,000 coupons in two rounds")
+	require.EqualValues(t, 30_000, last.Judged, "10,000 coupons in three rounds")
 	require.Len(t, last.Rounds[0].Course, 101)
 
 	stdout = load("compare", "--rounds", "2", "--connections", "16", "--paths", "backlog", "--events", "1500", "--json", table)
