@@ -38,8 +38,8 @@ type bench struct {
 
 const campaignID = "winter"
 
-func setup(t *testing.T) *bench {
-	t.Helper()
+func setup(tb testing.TB) *bench {
+	tb.Helper()
 	b := &bench{
 		publish:  func(coupon.Claim) error { return nil },
 		standing: func() (coupon.Standing, error) { return coupon.Standing{Epoch: 1, State: coupon.EpochActive}, nil },
@@ -55,7 +55,7 @@ func setup(t *testing.T) *bench {
 		EpochState: coupon.EpochActive, Mode: coupon.ModeRedis, Lo: 1, Hi: 1000, HiWanted: 1000,
 	}
 	view := NewView(b, slog.New(slog.DiscardHandler))
-	require.NoError(t, view.Refresh(t.Context()))
+	require.NoError(tb, view.Refresh(tb.Context()))
 	b.service = NewService(view, b, b, b, Limits{Queue: 1000, Batch: 128}, NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 	return b
 }
