@@ -38,10 +38,12 @@ all_modules() {
   done
 }
 
-# What counts states, schedules and operations is repeated without the race detector, which costs ten times as many.
+# What counts states, schedules, operations and allocations is run without the race detector: it costs ten times as many, and
+# makes pools forget.
 evidence() {
   go -C pkg test -count=1 -timeout 10m ./fence/model
   go -C pkg test -count=1 -timeout 10m -run Conformance -v ./redisstock | grep -v '^=== '
+  go -C api-server test -count=1 -v -run Allocates ./internal/apply ./internal/httpapi | grep -v '^=== '
   go -C api-server test -count=1 -timeout 10m -v -run 'TestSimulation|TestACrowd' ./internal/simulation | grep -v '^=== '
 }
 
