@@ -11,6 +11,7 @@ if [[ -z $base ]]; then # what is not committed yet is compared with the commit,
   git diff --quiet HEAD -- && base=HEAD~1
 fi
 bench=${BENCH:-.}
+# Not pkg/fence and api-server/internal/soldout: each turn of theirs loads millions, for minutes.
 packages=${PACKAGES:-api-server/internal/httpapi api-server/internal/apply pkg/event pkg/redisstock pkg/kafkastream pkg/mysqlstore}
 count=${COUNT:-6}
 benchtime=${BENCHTIME:-0.3s}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -56,23 +55,6 @@ func BenchmarkAMillionHolders(b *testing.B) {
 	b.ReportMetric(float64(slices.Max(stock.steps).Microseconds()), "µs-slowest-step")
 }
 
-// A million holders take 8 bytes each, and none of a million others is taken for one.
-func TestAMillionHoldersTakeEightBytesEach(t *testing.T) {
-	const crowd = 1_000_000
-	s := &shelf{total: crowd, pages: [][]coupon.Key{keys("h", crowd)}}
-	before := heap()
-	found, err := NewLoader(s, slog.New(slog.DiscardHandler)).load(soldOut{})
-	taken := heap() - before
-	require.NoError(t, err)
-	require.Less(t, taken, int64(8*crowd+1<<20))
-	for _, k := range s.pages[0] {
-		require.True(t, found.has(k))
-	}
-	for _, k := range keys("s", crowd) {
-		require.False(t, found.has(k))
-	}
-}
-
 // sellOut opens an epoch that has these holders and no place for anybody else.
 func sellOut(b *testing.B, stock *redisstock.Stock, holders []coupon.Key) coupon.Document {
 	b.Helper()
@@ -93,11 +75,4 @@ func sellOut(b *testing.B, stock *redisstock.Stock, holders []coupon.Key) coupon
 	require.NoError(b, stock.Load(ctx, coupon.EpochRef{Campaign: doc.Campaign, Epoch: 1}, claims, coupon.MarkIssued))
 	require.NoError(b, stock.Open(ctx, doc))
 	return doc
-}
-
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
