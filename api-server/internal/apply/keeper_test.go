@@ -242,20 +242,19 @@ func TestAViewThatCannotBeRefreshedStands(t *testing.T) {
 
 func TestViewReloadsWhenAskedTo(t *testing.T) {
 	t.Parallel()
-	k := &kept{campaigns: []coupon.Campaign{{ID: "a"}}}
-	view := NewView(k, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		view.Run(ctx)
-		close(ended)
-	}()
-	for range 3 {
-		view.Reload() // never blocks, however often it is asked
-	}
-	require.Eventually(t, func() bool { _, ok := view.Campaign("a"); return ok }, refreshEvery/2, time.Millisecond)
-	cancel()
-	<-ended
+	synctest.Test(t, func(t *testing.T) {
+		k := &kept{campaigns: []coupon.Campaign{{ID: "a"}}}
+		view := NewView(k, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		go view.Run(ctx)
+		for range 3 {
+			view.Reload() // never blocks, however often it is asked
+		}
+		pass(t, refreshEvery/2)
+		_, ok := view.Campaign("a")
+		require.True(t, ok)
+		cancel()
+	})
 }
 
 // reads counts the views that are read.
