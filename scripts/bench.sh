@@ -13,7 +13,6 @@ bench pkg 'Claim|Memory' redisstock 3x
 bench pkg 'Publish' kafkastream 3s
 bench pkg 'Issue$|Direct$' mysqlstore 3s
 bench pkg 'Rebuild' fence 1x
-bench api-server 'AMillionHolders' internal/soldout 1x
 bench e2e 'Cost|ModeSQL' . 1x
 bin/load compare --paths grant-consumer --floors gin --rounds 7
 if SEONCHAK_MYSQL=mysql scripts/services.sh up mysql; then

@@ -84,7 +84,7 @@ func (m *million) requireSound(t *testing.T, every int64) {
 }
 
 // noise is what the heap of a process that does nothing else may grow by, and what large blocks are rounded up by: 8 KB.
-const noise = 32 << 10
+const noise = 128 << 10
 
 // requireEightBytesEach allows for the room there is for holders who are told twice.
 func (m *million) requireEightBytesEach(t *testing.T) {
