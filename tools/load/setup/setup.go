@@ -29,6 +29,7 @@ type Machine struct {
 	Model  string `json:"model"`
 	Memory int64  `json:"memory_bytes"`
 	Kernel string `json:"kernel"`
+	OS     string `json:"os"`
 }
 
 // tuned are the variables that change what the programs can do.
@@ -70,7 +71,7 @@ func Local(settings map[string]string) Setup {
 	maps.Copy(own, settings)
 	return Setup{
 		Time: time.Now().UTC().Truncate(time.Second), Versions: map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go")},
-		Machine:  Machine{Cores: runtime.GOMAXPROCS(0), Model: model(), Memory: memory(), Kernel: kernel()},
+		Machine:  Machine{Cores: runtime.GOMAXPROCS(0), Model: model(), Memory: memory(), Kernel: kernel(), OS: system()},
 		Settings: own,
 	}
 }
@@ -78,8 +79,8 @@ func Local(settings map[string]string) Setup {
 // String is one line.
 func (s Setup) String() string {
 	const giga = 1 << 30
-	return fmt.Sprintf("%s, %d cores of %s, %.0f GiB, kernel %s; %s; %s", s.Time.Format("2006-01-02 15:04 UTC"), s.Machine.Cores,
-		s.Machine.Model, float64(s.Machine.Memory)/giga, s.Machine.Kernel, pairs(s.Versions), pairs(s.Settings))
+	return fmt.Sprintf("%s, %d cores of %s, %.0f GiB, %s, kernel %s; %s; %s", s.Time.Format("2006-01-02 15:04 UTC"), s.Machine.Cores,
+		s.Machine.Model, float64(s.Machine.Memory)/giga, s.Machine.OS, s.Machine.Kernel, pairs(s.Versions), pairs(s.Settings))
 }
 
 func pairs(of map[string]string) string {
@@ -102,6 +103,17 @@ func memory() (bytes int64) {
 func kernel() string {
 	content, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return orUnknown(strings.TrimSpace(string(content)))
+}
+
+// system is what the distribution calls itself.
+func system() string {
+	content, _ := os.ReadFile("/etc/os-release")
+	for line := range strings.Lines(string(content)) {
+		if name, is := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); is {
+			return orUnknown(strings.Trim(name, `"'`))
+		}
+	}
+	return orUnknown("")
 }
 
 func orUnknown(text string) string {

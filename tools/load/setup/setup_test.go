@@ -37,7 +37,10 @@ func TestSetupNamesEveryVersion(t *testing.T) {
 	require.Equal(t, map[string]string{"auth": "dev", "APPLY_BATCH": "7"}, s.Settings)
 	require.Equal(t, runtime.GOMAXPROCS(0), s.Machine.Cores)
 	require.Greater(t, s.Machine.Memory, int64(1<<28))
-	for _, part := range []string{"APPLY_BATCH 7, auth dev", "commit v1.2-dirty", s.Machine.Model, "cores"} {
+	release, err := os.ReadFile("/etc/os-release")
+	require.NoError(t, err)
+	require.Contains(t, string(release), `PRETTY_NAME="`+s.Machine.OS+`"`)
+	for _, part := range []string{"APPLY_BATCH 7, auth dev", "commit v1.2-dirty", s.Machine.Model, s.Machine.OS, "cores"} {
 		require.Contains(t, s.String(), part)
 	}
 	require.NotContains(t, s.String(), "\n")
