@@ -61,7 +61,7 @@ type Options struct {
 type Report struct {
 	Figures []Figure       `json:"figures"`
 	Curve   []Point        `json:"curve"`   // of Redis
-	Answers map[string]int `json:"answers"` // to the connections that applied, by kind
+	Answers map[string]int `json:"answers"` // to the connections that applied: right ones by kind, others by what they say
 }
 
 // Measure measures all of it.
@@ -80,7 +80,7 @@ func Measure(ctx context.Context, options Options) (Report, error) {
 		return r, fmt.Errorf("redis: %w", err)
 	}
 	r.Curve = curve
-	full := curve[steps-1] // of a million claims, where there are so many
+	full := curve[upToAMillion(curve)-1] // of a million claims, where there are so many
 	r.Figures = append(r.Figures, figure(Settled, float64(full.Settled)/float64(full.Claims)),
 		figure(Pending, float64(full.Pending)/float64(full.Claims)))
 	return r, nil
@@ -121,13 +121,23 @@ func (r *Report) server(ctx context.Context, options Options) (err error) {
 	}
 	_, peak, err := s.Server.Memory()
 	r.Figures = append(r.Figures, figure(Idle, float64(now)/mega), figure(Applying, float64(peak)/mega))
-	r.Answers = map[string]int{}
-	for _, k := range result.Report().Kinds {
-		if k.Count > 0 {
-			r.Answers[k.Kind] = int(k.Count)
+	r.Answers = answers(result)
+	return err
+}
+
+// answers names what people come for by its kind, and all else by what it says: "other" would explain nothing.
+func answers(result measure.Result) map[string]int {
+	counts := map[string]int{}
+	for kind := range told.Kinds {
+		if n := result.Count(kind); n > 0 && (kind.Right() || kind == told.Unknown) {
+			counts[kind.String()] = int(n)
 		}
 	}
-	return err
+	for code, n := range result.Codes {
+		_, name, _ := strings.Cut(code, " ") // 503 overloaded
+		counts[name] += int(n)
+	}
+	return counts
 }
 
 // answer is what the floor tells everybody: about as many bytes as the api-server's.

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/testenv"
+	"github.com/seonchak/seonchak/tools/load/measure"
+	"github.com/seonchak/seonchak/tools/load/told"
 )
 
 // TestRedis holds the curve to what must be true of any: a claim costs something, and a pending one more.
@@ -35,14 +37,21 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-func TestTheMillionthClaimIsTheTenthPoint(t *testing.T) {
+func TestPointsOfACurve(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []int{1, 1, 1, 1, 1, 1, 2, 2, 2, 3}, sizes(3))
-	require.Equal(t, 100_000, sizes(1_000_000)[0])
-	require.Len(t, sizes(1_000_000), steps)
+	require.Equal(t, []int{1_000, 2_000}, sizes(20_000)[:2])
+	require.Equal(t, []int{1_000, 10_000, 100_000, 200_000}, sizes(1_000_000)[:4])
+	require.Len(t, sizes(1_000_000), len(few)+steps)
 	beyond := sizes(10_500_000)
-	require.Equal(t, 1_000_000, beyond[steps-1])
-	require.Equal(t, []int{2_000_000, 3_000_000}, beyond[steps:steps+2])
+	require.Equal(t, []int{1_000_000, 2_000_000, 3_000_000}, beyond[len(few)+steps-1:len(few)+steps+2])
+	for claims, points := range map[int]int{3: steps, 1_000_000: len(few) + steps, 10_500_000: len(few) + steps} {
+		var curve []Point
+		for _, size := range sizes(claims) {
+			curve = append(curve, Point{Claims: size})
+		}
+		require.Equal(t, points, upToAMillion(curve))
+	}
 	require.Equal(t, []int{10_000_000, 10_500_000}, beyond[len(beyond)-2:])
 }
 
@@ -77,6 +86,23 @@ func TestWhoGotAPlaceIsSaid(t *testing.T) {
 	text.Reset()
 	require.NoError(t, Report{}.Write(&text))
 	require.NotContains(t, text.String(), "answers", "Redis alone was measured")
+}
+
+func TestNoAnswerIsOther(t *testing.T) {
+	t.Parallel()
+	var recorder measure.Recorder
+	for _, a := range []told.Answer{
+		{Kind: told.Accepted, HTTP: 202, Status: []byte("accepted")},
+		{Kind: told.Pending, HTTP: 202, Status: []byte("pending")},
+		{Kind: told.Overloaded, HTTP: 503, Code: []byte("overloaded")},
+		{Kind: told.Other, HTTP: 503, Code: []byte("issuance_unavailable")},
+		{Kind: told.Other, HTTP: 503, Code: []byte("issuance_unavailable")},
+		{Kind: told.Unknown},
+	} {
+		recorder.Add(0, measure.Sample{Answer: a})
+	}
+	require.Equal(t, map[string]int{"accepted": 1, "pending": 1, "overloaded": 1, "issuance_unavailable": 2, "unknown": 1},
+		answers(recorder.Result(time.Time{}, time.Second)))
 }
 
 func TestNamesAreDistinctAndLong(t *testing.T) {

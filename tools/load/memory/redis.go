@@ -31,7 +31,7 @@ type Point struct {
 
 const (
 	million = 1_000_000
-	steps   = 10  // points of a curve up to a million claims; beyond, each million is one
+	steps   = 10  // points of a curve up to a million claims, alike; beyond, each million is one
 	batch   = 128 // claims, as many as the api-server sends at once
 	lanes   = 2   // batches at once: one is made ready while the other is on its way
 )
@@ -69,7 +69,7 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	client := redis.NewClient(&redis.Options{Addr: address, MaxRetries: -1, DisableIdentity: true})
 	defer func() { err = errors.Join(err, client.Close()) }()
-	if err := answers(ctx, client); err != nil {
+	if err := awaitAnswer(ctx, client); err != nil {
 		return nil, err
 	}
 	for _, size := range sizes(claims) {
@@ -82,10 +82,10 @@ func OfRedis(ctx context.Context, dir string, claims int) (curve []Point, err er
 	if err := client.ConfigSet(ctx, "appendonly", "no").Err(); err != nil {
 		return nil, err
 	}
-	return curve, fill(ctx, client, curve[:steps], true)
+	return curve, fill(ctx, client, curve[:upToAMillion(curve)], true)
 }
 
-func answers(ctx context.Context, client *redis.Client) error {
+func awaitAnswer(ctx context.Context, client *redis.Client) error {
 	const poll, bound = 20 * time.Millisecond, 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -102,8 +102,16 @@ func answers(ctx context.Context, client *redis.Client) error {
 	}
 }
 
+// few are the points before the first step: what a claim costs while the tables are small.
+var few = []int{1_000, 10_000}
+
 func sizes(claims int) (all []int) {
 	first := min(claims, million)
+	for _, size := range few {
+		if size < first/steps {
+			all = append(all, size)
+		}
+	}
 	for step := range steps {
 		all = append(all, max(1, first*(step+1)/steps))
 	}
@@ -112,6 +120,15 @@ func sizes(claims int) (all []int) {
 		all = append(all, size)
 	}
 	return all
+}
+
+// upToAMillion is how many points there are that settled claims are measured at, too.
+func upToAMillion(curve []Point) int {
+	n := 0
+	for n < len(curve) && curve[n].Claims <= million {
+		n++
+	}
+	return n
 }
 
 // fill claims up to each point of the curve, in a campaign of its own, and settles each claim at once or none.
