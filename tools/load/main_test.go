@@ -275,6 +275,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--events", []string{"compare", "--events", "0"}},
 		{"--rounds", []string{"compare", "--rounds", "0"}},
 		{"--floors", []string{"floors", "--floors", "cellar"}},
+		{"--hot", []string{"compare", "--hot", "0"}},
+		{"--open", []string{"compare", "--open", "3", "--hot", "4"}},
 	} {
 		code, stdout, stderr := do(t, c.args...)
 		require.Equal(t, 2, code, "%q", c.args)
@@ -335,11 +337,12 @@ func TestThePrograms(t *testing.T) {
 	rows = rowsIn(t, table)
 	require.Len(t, rows, 4)
 	maximum, last := rows[0], rows[3]
-	for i, producer := range []string{floor.Writer, floor.Kafka} {
+	for i, producer := range []string{floor.Writer, floor.Own} {
 		half := rows[1+i]
 		require.Equal(t, []string{"latency 50 %", producer}, []string{half.Path, half.Floor})
 		first, second := half.Rounds[0].P99.Seconds()/half.FloorRounds[0].P99.Seconds(), half.Rounds[1].P99.Seconds()/half.FloorRounds[1].P99.Seconds()
 		require.InDelta(t, (first+second)/2, half.Ratio.Median, 1e-9)
+		require.InDelta(t, maximum.Rounds[1].Rate()/2, half.Rounds[1].Offered, 1e-9)
 		wanted := int64(maximum.Rounds[1].Rate() / 2 * 0.1) // the maximum is measured first in the second round
 		require.Equal(t, wanted, half.Rounds[1].Right+half.Rounds[1].Other)
 		require.Equal(t, wanted, half.FloorRounds[1].Right)

@@ -16,7 +16,7 @@ const (
 	Refusal       = "refusal"        // after the last coupon, somebody without one
 	Replay        = "replay"         // a holder asks again
 	Grant         = "grant"          // every apply is granted; no consumer runs
-	Many          = "many-campaigns" // the same with 1,000 campaigns open, 50 of them wanted alike
+	Many          = "many-campaigns" // the same with many campaigns open, some of them wanted alike
 	GrantConsumer = "grant-consumer" // every apply is granted, and a consumer writes the rows
 	Drop          = "drop"           // 1,000 coupons, 100,000 users
 	Drain         = "drain"          // 10,000 coupons, 20,000 users: how long until the last row; it has no floor
@@ -38,6 +38,8 @@ type Options struct {
 	Lasts       time.Duration // one turn
 	Connections int
 	Events      int                              // of Backlog: how many wait
+	Open        int                              // of Many: how many campaigns are open
+	Hot         int                              // of Many: how many of them are wanted
 	Shares      []float64                        // of Latency: of the maximum
 	Say         func(format string, args ...any) // how far it is
 }

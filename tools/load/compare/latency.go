@@ -19,7 +19,7 @@ func (c *comparison) latency(ctx context.Context, crowd *applicants) ([]Row, err
 	if err != nil {
 		return nil, err
 	}
-	own, err := c.producer(floor.Kafka)(floor.NewProducer(ctx, c.Stage.Stores.Kafka))
+	own, err := c.producer(floor.Own)(floor.NewProducer(ctx, c.Stage.Stores.Kafka))
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +39,10 @@ func (c *comparison) latency(ctx context.Context, crowd *applicants) ([]Row, err
 			paced := *crowd
 			paced.options.Open = true
 			paced.source = func(*applicants) drive.Source { return &planned{plan(), &c.users} }
-			return paced.round(ctx)
-		}}, following(floor.Writer, writer, plan), following(floor.Kafka, own, plan))
+			r, err := paced.round(ctx)
+			r.Offered = share * most
+			return r, err
+		}}, following(floor.Writer, writer, plan), following(floor.Own, own, plan))
 	}
 	results, err := turns(ctx, c.Rounds, c.Say, all)
 	table := rows(all[:1], results[:1], nil)

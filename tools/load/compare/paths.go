@@ -22,8 +22,6 @@ const (
 	dropUsers  = 100_000
 	drainLimit = 10_000
 	drainUsers = 20_000
-	allOpen    = 1_000 // campaigns
-	wanted     = 50    // of them
 	holders    = 1_000
 	endless    = 1_000_000_000 // coupons
 	mostUsers  = 100_000_000   // of all rounds of a path
@@ -88,7 +86,7 @@ func (c *comparison) replay(ctx context.Context, crowd *applicants) error {
 
 // grant has a second campaign for the answer that the floors repeat: its row would be one that no round asked for.
 func (c *comparison) grant(ctx context.Context, crowd *applicants) error {
-	crowd.kinds = []told.Kind{told.Accepted, told.Issued}
+	crowd.kinds = []told.Kind{told.Accepted} // "issued" is an answer without the log
 	crowd.source = func(a *applicants) drive.Source {
 		plan := a.watch(arrival.Plan{Users: mostUsers, Seed: seed})
 		return &timed{Source: &among{Source: &c.users, plan: plan}, lasts: c.Lasts}
@@ -107,19 +105,19 @@ func (c *comparison) grant(ctx context.Context, crowd *applicants) error {
 	return err
 }
 
-// many opens all campaigns before the first round.
+// many opens all campaigns before the first round; the example is none of them.
 func (c *comparison) many(ctx context.Context, crowd *applicants) error {
 	if err := c.grant(ctx, crowd); err != nil {
 		return err
 	}
-	for len(crowd.options.Campaigns) < wanted {
+	for len(crowd.options.Campaigns) < c.Hot {
 		campaign, err := c.stage.Open(ctx, endless)
 		if err != nil {
 			return err
 		}
 		crowd.options.Campaigns = append(crowd.options.Campaigns, campaign)
 	}
-	for range allOpen - wanted - 1 { // the example is open, too
+	for range c.Open - c.Hot { // beside the example, which is sold out by then
 		if _, err := c.stage.Open(ctx, 1); err != nil {
 			return err
 		}

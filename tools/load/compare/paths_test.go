@@ -82,6 +82,7 @@ type office struct {
 	mu      sync.Mutex
 	limits  map[string]int
 	applied map[string][]string // users of each campaign
+	direct  int                 // of so many applies one is a row at once; 0 for none
 }
 
 func (o *office) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +96,11 @@ func (o *office) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.applied[campaign] = append(o.applied[campaign], user)
 		w.Header().Set("Location", "somewhere")
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":1,"serial":%d,"status":"accepted"}`, campaign, user, len(o.applied[campaign]))
+		serial, status := len(o.applied[campaign]), "accepted"
+		if o.direct > 0 && serial%o.direct == 0 {
+			status = "issued"
+		}
+		_, _ = fmt.Fprintf(w, `{"campaign_id":%q,"user_id":%q,"n":1,"serial":%d,"status":%q}`, campaign, user, serial, status)
 	default:
 		var wish struct {
 			ID    string
@@ -115,14 +120,14 @@ func TestManyCampaignsAreOpenAndFiftyOfThemAreWanted(t *testing.T) {
 	server := httptest.NewServer(o)
 	t.Cleanup(server.Close)
 	c := &comparison{
-		Options: Options{Lasts: 200 * time.Millisecond},
+		Options: Options{Lasts: 200 * time.Millisecond, Open: 1_000, Hot: 50},
 		stage:   &stage.Stage{Server: &procs.APIServer{URL: server.URL, Admin: server.URL}},
 	}
 	crowd := crowdAt(server, 0)
 	crowd.options.Campaigns = make([]string, 1)
 	require.NoError(t, c.many(t.Context(), crowd))
-	require.Len(t, o.limits, allOpen)
-	require.Len(t, crowd.options.Campaigns, wanted)
+	require.Len(t, o.limits, 1_001, "all that are open, and the example")
+	require.Len(t, crowd.options.Campaigns, 50)
 	for _, campaign := range crowd.options.Campaigns {
 		require.Equal(t, endless, o.limits[campaign])
 	}
@@ -131,7 +136,7 @@ func TestManyCampaignsAreOpenAndFiftyOfThemAreWanted(t *testing.T) {
 	r, err := crowd.round(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, r.Other)
-	require.Len(t, o.applied, wanted, "each was wanted, and no other")
+	require.Len(t, o.applied, 50, "each was wanted, and no other")
 	plan := crowd.watch(arrival.Plan{Users: mostUsers, Seed: seed})
 	for i, campaign := range crowd.options.Campaigns {
 		for _, name := range o.applied[campaign] {
@@ -142,6 +147,27 @@ func TestManyCampaignsAreOpenAndFiftyOfThemAreWanted(t *testing.T) {
 	}
 	require.Len(t, crowd.options.Witness.Promised(), int(r.Right))
 	require.Equal(t, crowd.options.Campaigns, crowd.options.Witness.Campaigns())
+}
+
+// TestARowMadeWithoutTheLogIsNoGrantToAccepted has a server that makes every third user's coupon at once.
+func TestARowMadeWithoutTheLogIsNoGrantToAccepted(t *testing.T) {
+	t.Parallel()
+	o := &office{limits: map[string]int{}, applied: map[string][]string{}, direct: 3}
+	server := httptest.NewServer(o)
+	t.Cleanup(server.Close)
+	c := &comparison{
+		Options: Options{Lasts: 50 * time.Millisecond},
+		stage:   &stage.Stage{Server: &procs.APIServer{URL: server.URL, Admin: server.URL}},
+	}
+	crowd := crowdAt(server, 0)
+	crowd.options.Campaigns = make([]string, 1)
+	require.NoError(t, c.grant(t.Context(), crowd))
+	r, err := crowd.round(t.Context())
+	require.NoError(t, err)
+	applies := len(o.applied[crowd.options.Campaigns[0]])
+	require.Greater(t, applies, 3)
+	require.EqualValues(t, applies/3, r.Other)
+	require.EqualValues(t, applies-applies/3, r.Right)
 }
 
 // crowdAt returns a crowd of so many users at a server.

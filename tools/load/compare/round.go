@@ -21,11 +21,12 @@ import (
 
 // Round is one turn of one contender.
 type Round struct {
-	Right  int64         `json:"right"` // answers of the kinds that the path is about
-	Other  int64         `json:"other"` // all others: they count for nothing
-	Took   time.Duration `json:"took_ns"`
-	Server time.Duration `json:"server_cpu_ns"` // processor time of the program under load; 0 when not known
-	Client time.Duration `json:"client_cpu_ns"` // processor time of this process
+	Right   int64         `json:"right"` // answers of the kinds that the path is about
+	Other   int64         `json:"other"` // all others: they count for nothing
+	Took    time.Duration `json:"took_ns"`
+	Offered float64       `json:"offered,omitempty"` // of Latency: applies a second by the plan
+	Server  time.Duration `json:"server_cpu_ns"`     // processor time of the program under load; 0 when not known
+	Client  time.Duration `json:"client_cpu_ns"`     // processor time of this process
 
 	P50        time.Duration  `json:"p50_ns,omitempty"` // of the right answers, from the intended time
 	P99        time.Duration  `json:"p99_ns,omitempty"`

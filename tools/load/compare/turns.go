@@ -13,12 +13,13 @@ import (
 type Row struct {
 	Path        string  `json:"path"`
 	Floor       string  `json:"floor,omitempty"`
-	Share       float64 `json:"share,omitempty"` // of Latency: of the maximum
-	Rate        float64 `json:"per_s"`           // median of the rounds
-	FloorRate   float64 `json:"floor_per_s"`     // median
-	Ratio       Spread  `json:"ratio"`           // of the two rates of a round; of Latency: of the two p99
-	P50         float64 `json:"p50_ms"`          // of the right answers, median
-	P99         float64 `json:"p99_ms"`          // of the right answers, median; 0 when not known
+	Share       float64 `json:"share,omitempty"`   // of Latency: of the maximum
+	Offered     float64 `json:"offered,omitempty"` // of Latency: applies a second by the plan, median
+	Rate        float64 `json:"per_s"`             // median of the rounds
+	FloorRate   float64 `json:"floor_per_s"`       // median
+	Ratio       Spread  `json:"ratio"`             // of the two rates of a round; of Latency: of the two p99
+	P50         float64 `json:"p50_ms"`            // of the right answers, median
+	P99         float64 `json:"p99_ms"`            // of the right answers, median; 0 when not known
 	FloorP99    float64 `json:"floor_p99_ms"`
 	Drain       *Spread `json:"drain_s,omitempty"` // from the last promise to the issued_at of the last row
 	ServerCPU   float64 `json:"server_cpu_s"`      // seconds for 1,000 right answers, median; 0 when not known
@@ -112,7 +113,7 @@ func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 // alone is the row of a contender that is compared with nothing.
 func alone(name string, rounds []Round) Row {
 	row := Row{
-		Path: name, Rate: median(rounds, Round.Rate), P50: median(rounds, p50), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
+		Path: name, Offered: median(rounds, offered), Rate: median(rounds, Round.Rate), P50: median(rounds, p50), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
 		ClientCPU: median(rounds, clientCPU), OtherShare: median(rounds, otherShare), Rounds: rounds,
 	}
 	if rounds[0].Drain != nil {
@@ -122,6 +123,7 @@ func alone(name string, rounds []Round) Row {
 	return row
 }
 
+func offered(r Round) float64   { return r.Offered }
 func p50(r Round) float64       { return r.P50.Seconds() * 1000 }
 func p99(r Round) float64       { return r.P99.Seconds() * 1000 }
 func serverCPU(r Round) float64 { return perThousand(r.Server, r.Right) }

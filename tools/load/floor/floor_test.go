@@ -111,7 +111,7 @@ func TestAProducerFollowsAPlan(t *testing.T) {
 	for name, kind := range map[string]struct {
 		open   func(ctx context.Context, brokers string) (*Producer, error)
 		closed error
-	}{Kafka: {NewProducer, kafkastream.ErrClosed}, Writer: {NewWriter, io.ErrClosedPipe}} {
+	}{Own: {NewProducer, kafkastream.ErrClosed}, Writer: {NewWriter, io.ErrClosedPipe}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, err := kind.open(t.Context(), strings.Join(testenv.Kafka(t), ","))

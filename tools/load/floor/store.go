@@ -25,8 +25,9 @@ const (
 	Gin        = "gin"         // an HTTP server that answers the same bytes
 	GinEvalSHA = "gin+evalsha" // and asks Redis once for each apply
 	Redis      = "redis"       // SADD and INCR, 128 claims a pipeline
-	Kafka      = "kafka"       // kafka-go's client alone, acks of all
+	Kafka      = "kafka"       // kafka-go's client with batches that are ready, acks of all
 	Writer     = "writer"      // kafka-go's own producer, acks of all
+	Own        = "producer"    // the api-server's producer alone, acks of all
 	MySQL      = "mysql"       // a multi-row INSERT and a COMMIT
 )
 
