@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seonchak/seonchak/pkg/testenv"
@@ -245,6 +246,21 @@ func TestShardsAreMerged(t *testing.T) {
 	require.Contains(t, stderr, "shard 0/3 is there twice")
 }
 
+func TestHowManyCampaignsThereAreUnlessSaid(t *testing.T) {
+	t.Parallel()
+	for wanted, args := range map[int][]string{1: {}, 3: {"--profile", "mixed"}, 2: {"--campaigns", "2", "--profile", "mixed"}, 5: {"--campaigns", "5"}} {
+		f := &runFlags{}
+		command := f.command()
+		command.RunE = func(c *cobra.Command, _ []string) error {
+			_, err := f.check(c.Flags())
+			return err
+		}
+		command.SetArgs(args)
+		require.NoError(t, command.Execute())
+		require.Equal(t, wanted, f.plan.Campaigns, "%q", args)
+	}
+}
+
 func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -317,8 +333,8 @@ func TestThePrograms(t *testing.T) {
 		require.NoError(t, err, "%s%s", stdout, stderr.String())
 		return string(stdout)
 	}
-	stdout := load("run", "--auth", "jwt", "--profile", "mixed", "--campaigns", "2", "--limit", "50", "--users", "1000", "--over", "500ms")
-	require.Equal(t, 2, strings.Count(stdout, "issued 50\n"), stdout)
+	stdout := load("run", "--auth", "jwt", "--profile", "mixed", "--limit", "50", "--users", "1000", "--over", "500ms")
+	require.Equal(t, mixedCampaigns, strings.Count(stdout, "issued 50\n"), stdout)
 
 	table := filepath.Join(bin, "table.json")
 	load("compare", "--auth", "jwt", "--rounds", "1", "--lasts", "100ms", "--connections", "16",

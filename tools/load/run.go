@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/arrival"
@@ -53,8 +54,12 @@ type runFlags struct {
 	out string
 }
 
-func runCommand() *cobra.Command {
-	f := &runFlags{}
+// mixedCampaigns is how many a mixed drop has that is not told: who comes for several is what it is about.
+const mixedCampaigns = 3
+
+func runCommand() *cobra.Command { return (&runFlags{}).command() }
+
+func (f *runFlags) command() *cobra.Command {
 	command := &cobra.Command{
 		Use: "run", Short: "send the applies of a plan", Long: runHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
@@ -72,7 +77,7 @@ func runCommand() *cobra.Command {
 	flags.StringVar(&f.secret, "secret-file", "", "`file` with the secret of the tokens; with own programs one is made up")
 	flags.StringSliceVar(&f.servers, "server", nil, "`host:port` of servers that run")
 	flags.StringSliceVar(&f.campaigns, "campaign", nil, "`ids` of open campaigns on them, the most wanted first")
-	flags.IntVar(&f.plan.Campaigns, "campaigns", 1, "with own programs: how many campaigns are opened")
+	flags.IntVar(&f.plan.Campaigns, "campaigns", 1, fmt.Sprintf("with own programs: how many campaigns are opened; of mixed %d, unless said", mixedCampaigns))
 	flags.IntVar(&f.limit, "limit", 1_000, "with own programs: coupons of each")
 	flags.StringVar(&f.bin, "bin", "bin", "`folder` of the own programs, as make build fills it")
 	flags.StringVar(&f.shard, "shard", "0/1", "which part of the users: `i/n`")
@@ -95,7 +100,7 @@ type crowd struct {
 }
 
 func (f *runFlags) run(c *cobra.Command) (err error) {
-	w, err := f.check()
+	w, err := f.check(c.Flags())
 	if err != nil {
 		return mistake{err}
 	}
@@ -114,7 +119,7 @@ func (f *runFlags) run(c *cobra.Command) (err error) {
 	return f.follow(c, w)
 }
 
-func (f *runFlags) check() (*crowd, error) {
+func (f *runFlags) check(said *pflag.FlagSet) (*crowd, error) {
 	w := &crowd{options: drive.Options{
 		Servers: f.servers, Campaigns: f.campaigns, Connections: f.connections, Timeout: f.timeout, Open: f.model == "open",
 	}}
@@ -123,6 +128,9 @@ func (f *runFlags) check() (*crowd, error) {
 		if !ok {
 			mistakes = append(mistakes, fmt.Errorf(format, args...))
 		}
+	}
+	if f.plan.Profile == arrival.Mixed && !said.Changed("campaigns") {
+		f.plan.Campaigns = mixedCampaigns
 	}
 	f.checkPlan(must)
 	must(f.model == "open" || f.model == "closed", "--model is open or closed")
