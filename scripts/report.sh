@@ -8,7 +8,10 @@ cd "$(dirname "$0")/.."
 
 dir=${REPORT_DIR:-bin/report}
 rounds=${REPORT_ROUNDS:-5}
+more_rounds=${REPORT_ROUNDS:-11} # of what differs most from round to round: a p99, and what waits for the database, too
 lasts=${REPORT_LASTS:-3s}
+short=${REPORT_LASTS:-2s}    # where there are more rounds, or several steps of a kind
+shortest=${REPORT_LASTS:-1s} # where a chart has many points
 claims=${REPORT_CLAIMS:-10000000}
 events=${REPORT_EVENTS:-1000000}
 connections=${REPORT_CONNECTIONS:-10000}
@@ -35,17 +38,23 @@ compare() { step "$1" json bin/load compare --rounds "$rounds" --lasts "$lasts" 
 
 mkdir -p "$dir"
 eval "$(scripts/services.sh env)"
-for path in refusal replay grant grant-consumer drop; do
+for path in refusal replay grant drop; do
   compare "$path" --paths "$path"
   compare "$path-jwt" --paths "$path" --auth jwt
 done
+rounds=$more_rounds lasts=$short compare grant-consumer --paths grant-consumer
+rounds=$more_rounds lasts=$short compare grant-consumer-jwt --paths grant-consumer --auth jwt
 compare many-campaigns --paths many-campaigns
+for open in 1 10 100 1000; do
+  lasts=$short compare "open-$open" --paths many-campaigns --open "$open" --hot 1
+done
 compare drain --paths drain
 rounds=1 compare backlog --paths backlog --events "$events"
-compare latency --paths latency --shares 0.5
-rounds=1 compare curve --paths latency --shares 0.1,0.25,0.5,0.7,0.8,0.9,1
+compare issue-kafka --paths backlog --events "$((events / 10))"
+rounds=$more_rounds lasts=$short compare latency --paths latency --shares 0.5
+lasts=$shortest compare curve --paths latency --shares 0.1,0.25,0.5,0.7,0.8,0.9,1
 for callers in 1 4 16 64 256 1024; do
-  rounds=1 compare "callers-$callers" --paths grant --connections "$callers"
+  lasts=$shortest compare "callers-$callers" --paths grant --connections "$callers"
 done
 step memory json bin/load memory --claims "$((claims < million ? claims : million))" --connections "$connections"
 step claims json bin/load memory --claims "$claims" --connections 0

@@ -3,12 +3,9 @@ package report
 import (
 	"cmp"
 	"image/color"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -31,6 +28,15 @@ type chart struct {
 type line struct {
 	name   string
 	points plotter.XYs
+	errors plotter.YErrors // how far the rounds lie below and above each point; none where there was one
+}
+
+func (l *line) add(x, y float64) { l.points = append(l.points, plotter.XY{X: x, Y: y}) }
+
+// addSpread adds a point at the median of rounds.
+func (l *line) addSpread(x float64, s compare.Spread) {
+	l.add(x, s.Median)
+	l.errors = append(l.errors, struct{ Low, High float64 }{s.Median - s.Min, s.Max - s.Median})
 }
 
 const width, height = 7 * vg.Inch, 4 * vg.Inch
@@ -80,6 +86,18 @@ func (c *chart) save(dir string) error {
 		points.Color, points.Shape, points.Radius = drawn.Color, draw.CircleGlyph{}, vg.Points(1.5)
 		p.Add(drawn, points)
 		p.Legend.Add(l.name, drawn)
+		if len(l.errors) == 0 {
+			continue
+		}
+		bars, err := plotter.NewYErrorBars(struct {
+			plotter.XYs
+			plotter.YErrors
+		}{l.points, l.errors})
+		if err != nil {
+			return err
+		}
+		bars.Color = drawn.Color
+		p.Add(bars)
 	}
 	return p.Save(width, height, filepath.Join(dir, c.file))
 }
@@ -88,34 +106,27 @@ func (c *chart) save(dir string) error {
 func (m *Measurements) latencies() chart {
 	half, tail, alone := line{name: "p50 of accepted"}, line{name: "p99 of accepted"}, line{name: "p99 of the producer alone"}
 	for _, r := range m.comparisons["curve"].Rows {
-		if r.Share == 0 || r.Floor != floor.Kafka {
+		if r.Share == 0 || r.Floor != floor.Own {
 			continue
 		}
-		half.points = append(half.points, plotter.XY{X: r.Rate, Y: r.P50})
-		tail.points = append(tail.points, plotter.XY{X: r.Rate, Y: r.P99})
-		alone.points = append(alone.points, plotter.XY{X: r.Rate, Y: r.FloorP99})
+		half.addSpread(r.Offered, spread(r.Rounds, func(r compare.Round) float64 { return 1000 * r.P50.Seconds() }))
+		tail.addSpread(r.Offered, spread(r.Rounds, p99))
+		alone.addSpread(r.Offered, spread(r.FloorRounds, p99))
 	}
 	return chart{
-		file: "latency.svg", title: "Latency against offered load, counted from the intended time", x: "accepted a second", y: "ms", logY: true,
+		file: "latency.svg", title: "Latency against offered load, counted from the intended time", x: "applies offered a second", y: "ms", logY: true,
 		lines: []line{half, tail, alone},
 	}
 }
 
-// callersFile begins the name of a comparison that differs from others by its connections.
-const callersFile = "callers-"
+func p99(r compare.Round) float64 { return 1000 * r.P99.Seconds() }
 
 func (m *Measurements) callers() chart {
 	grants, floor := line{name: "grants"}, line{name: "bare gin"}
-	for _, file := range slices.Sorted(maps.Keys(m.comparisons)) {
-		row := m.row(file, of(compare.Grant))
-		if connections, err := strconv.ParseFloat(strings.TrimPrefix(file, callersFile), 64); err == nil && row != nil {
-			grants.points = append(grants.points, plotter.XY{X: connections, Y: row.Rate})
-			floor.points = append(floor.points, plotter.XY{X: connections, Y: row.FloorRate})
-		}
+	for _, one := range m.numbered(callersFile, compare.Grant) {
+		grants.addSpread(float64(one.number), spread(one.row.Rounds, compare.Round.Rate))
+		floor.addSpread(float64(one.number), spread(one.row.FloorRounds, compare.Round.Rate))
 	}
-	byX := func(a, b plotter.XY) int { return int(a.X - b.X) }
-	slices.SortFunc(grants.points, byX)
-	slices.SortFunc(floor.points, byX)
 	return chart{
 		file: "callers.svg", title: "Throughput against callers", x: "connections, each with one apply at a time", y: "a second", logX: true,
 		lines: []line{grants, floor},
@@ -126,8 +137,8 @@ func (m *Measurements) drain() chart {
 	promised, issued := line{name: "promised"}, line{name: "rows"}
 	if row := m.row(compare.Drain, of(compare.Drain)); row != nil {
 		for _, moment := range row.Rounds[len(row.Rounds)-1].Course {
-			promised.points = append(promised.points, plotter.XY{X: moment.Promised.Seconds(), Y: 100 * moment.Share})
-			issued.points = append(issued.points, plotter.XY{X: moment.Issued.Seconds(), Y: 100 * moment.Share})
+			promised.add(moment.Promised.Seconds(), 100*moment.Share)
+			issued.add(moment.Issued.Seconds(), 100*moment.Share)
 		}
 	}
 	return chart{
@@ -141,9 +152,9 @@ func (m *Measurements) footprint() chart {
 	pending, settled := line{name: "all pending"}, line{name: "all settled"}
 	if m.memory != nil {
 		for _, p := range m.memory.Curve {
-			pending.points = append(pending.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Pending) / mega})
+			pending.add(float64(p.Claims), float64(p.Pending)/mega)
 			if p.Settled > 0 {
-				settled.points = append(settled.points, plotter.XY{X: float64(p.Claims), Y: float64(p.Settled) / mega})
+				settled.add(float64(p.Claims), float64(p.Settled)/mega)
 			}
 		}
 	}
@@ -157,7 +168,7 @@ func (m *Measurements) costs() chart {
 	cost := line{name: "a claim"}
 	if longest := cmp.Or(m.claims, m.memory); longest != nil {
 		for _, p := range longest.Curve {
-			cost.points = append(cost.points, plotter.XY{X: float64(p.Claims), Y: micro(p.Cost)})
+			cost.add(float64(p.Claims), micro(p.Cost))
 		}
 	}
 	return chart{

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
@@ -50,6 +51,15 @@ const (
 	memoryFile = "memory"
 	claimsFile = "claims"
 )
+
+// What begins the names of comparisons that differ from each other by a number.
+const (
+	callersFile = "callers-" // connections
+	openFile    = "open-"    // campaigns
+)
+
+// endToEndFile is a comparison of backlogs that are small enough for several rounds.
+const endToEndFile = "issue-kafka"
 
 // Read reads a folder. Measurements of several commits or machines are an error: they are no one report.
 func Read(dir string) (*Measurements, error) {
@@ -169,6 +179,25 @@ func (m *Measurements) row(file string, wanted func(compare.Row) bool) *compare.
 		return nil
 	}
 	return &rows[i]
+}
+
+// numbered is a row of one of several files that differ by a number.
+type numbered struct {
+	number int
+	row    *compare.Row
+}
+
+// numbered returns the rows of a path in the files whose names are prefix and a number, in the order of the numbers.
+func (m *Measurements) numbered(prefix, path string) (all []numbered) {
+	for file := range m.comparisons {
+		name, is := strings.CutPrefix(file, prefix)
+		number, err := strconv.Atoi(name)
+		if row := m.row(file, of(path)); is && err == nil && row != nil {
+			all = append(all, numbered{number, row})
+		}
+	}
+	slices.SortFunc(all, func(a, b numbered) int { return a.number - b.number })
+	return all
 }
 
 // of wants the row of a path at its full rate.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/seonchak/seonchak/tools/drop"
 	"github.com/seonchak/seonchak/tools/load/compare"
 	"github.com/seonchak/seonchak/tools/load/floor"
 	"github.com/seonchak/seonchak/tools/load/memory"
@@ -18,6 +19,7 @@ type target struct {
 	unit  string
 	found *found // nil: it was not measured
 	once  bool   // one round says all: nothing disturbs it
+	why   string // the document that says what bounds it, beside the report; "" for none
 }
 
 // found is what was measured for a target.
@@ -37,10 +39,15 @@ func (t target) met() string {
 	switch {
 	case !t.decided():
 		return "too few rounds"
-	case t.most && t.found.Median > t.bound, !t.most && t.found.Median < t.bound:
+	case t.missed():
 		return "**no**"
 	}
 	return "yes"
+}
+
+// missed reports whether there is enough to say that the target is not met.
+func (t target) missed() bool {
+	return t.decided() && (t.most && t.found.Median > t.bound || !t.most && t.found.Median < t.bound)
 }
 
 func (t target) wanted() string {
@@ -75,37 +82,68 @@ func (m *Measurements) targets() []target {
 	if row := m.row(compare.Drain, of(compare.Drain)); row != nil && row.Drain != nil {
 		drain.found = &found{*row.Drain, len(row.Rounds)}
 	}
-	const p99 = "p99 of `accepted` at half of the maximum rate, consumer paused"
 	return append(all,
 		target{
 			what: "grant to `accepted`, 1,000 campaigns open and 50 of them wanted", floor: "bare gin", bound: 0.40,
-			found: m.ratio(compare.Many, compare.Many),
+			found: m.ratio(compare.Many, compare.Many), why: "limits.md#campaigns",
 		},
 		target{
 			what: "claim call alone, 512 callers", floor: "one EVALSHA a call, as many connections as serve it best", bound: 5, unit: "×",
 			found: m.benchmark("claim", "x-best-each"),
 		},
+		m.endToEnd(endToEndFile),
+		m.endToEnd(compare.Backlog),
 		target{
-			what: "`issue()` to committed rows, 500 a batch", floor: "plain multi-row INSERT", bound: 0.70,
+			what: "`issue()` alone, without Kafka, 500 a batch", floor: plainInsert, bound: 0.70,
 			found: m.benchmark("issue", "ratio"),
 		},
 		drain,
-		target{what: p99, floor: "p99 of kafka-go's own producer alone", bound: 3, most: true, unit: "×", found: m.p99(floor.Writer)},
-		target{what: p99, floor: "p99 of the api-server's producer alone", bound: 3, most: true, unit: "×", found: m.p99(floor.Kafka)},
+		m.p99("p99 of kafka-go's own producer alone", floor.Writer),
+		m.p99("p99 of the api-server's producer alone", floor.Own),
 		m.holds("api-server memory, idle", 60, " MB", m.figure(memory.Idle, "connections", 1)),
 		m.applying(),
+		m.flat(),
 		m.holds("Redis memory per settled claim, 1 M claims", 250, " B", m.figure(memory.Settled, "claims", 1_000_000)),
 		m.holds("Redis memory per pending claim, 1 M claims", 380, " B", m.figure(memory.Pending, "claims", 1_000_000)),
 	)
 }
 
-// p99 is how the p99 at half of the maximum rate compares with that of a floor.
-func (m *Measurements) p99(floor string) *found {
-	row := m.row(compare.Latency, func(r compare.Row) bool { return r.Share == halfOfMaximum && r.Floor == floor })
-	if row == nil {
-		return nil
+const plainInsert = "plain multi-row INSERT"
+
+// endToEnd is how fast the rows of a backlog were made, against an INSERT of as many.
+func (m *Measurements) endToEnd(file string) target {
+	t := target{what: "`issue()` end to end from Kafka to committed rows", floor: plainInsert, bound: 0.70, found: m.ratio(file, compare.Backlog)}
+	events := "many"
+	if t.found != nil {
+		events = drop.Number(m.row(file, of(compare.Backlog)).Rounds[0].Right)
 	}
-	return &found{row.Ratio, len(row.Rounds)}
+	t.what += ", " + events + " events"
+	return t
+}
+
+// warmRows is after how many rows a consumer holds what it needs.
+const warmRows = 100_000
+
+// flat says whether a consumer holds more the more it has written.
+func (m *Measurements) flat() target {
+	t := m.holds("consumer memory at the most while it drains a backlog, of what it held after 100,000 rows", 2, "×", nil)
+	row := m.row(compare.Backlog, of(compare.Backlog))
+	if row == nil || !drained(*row) || row.Rounds[0].Drained.Events <= warmRows {
+		return t
+	}
+	t.found = &found{spread(row.Rounds, func(r compare.Round) float64 { return float64(r.Drained.Highest) / float64(r.Drained.Warm) }), len(row.Rounds)}
+	return t
+}
+
+// p99 is how the p99 at half of the maximum rate compares with that of a floor.
+func (m *Measurements) p99(what, floor string) target {
+	t := target{
+		what: "p99 of `accepted` at half of the maximum rate, consumer paused", floor: what, bound: 3, most: true, unit: "×", why: "limits.md#p99",
+	}
+	if row := m.row(compare.Latency, func(r compare.Row) bool { return r.Share == halfOfMaximum && r.Floor == floor }); row != nil {
+		t.found = &found{row.Ratio, len(row.Rounds)}
+	}
+	return t
 }
 
 // holds is a target of memory.
@@ -113,11 +151,16 @@ func (m *Measurements) holds(what string, bound float64, unit string, found *fou
 	return target{what: what, bound: bound, most: true, unit: unit, found: found, once: true}
 }
 
-// applying says how the applies ended, too: a server that turns everybody away holds little.
+// applying says how the applies ended, too: a server that turns everybody away holds little. What bare gin holds is no bound,
+// but what so many connections cost at the least.
 func (m *Measurements) applying() target {
 	t := m.holds("api-server memory, 10,000 connections applying", 250, " MB", m.figure(memory.Applying, "connections", 10_000))
 	if t.found != nil {
 		t.what += " (" + m.memory.Shares() + ")"
+		t.why = "limits.md#connections"
+	}
+	if gin := m.figure(memory.Floor, "connections", 10_000); gin != nil {
+		t.floor = fmt.Sprintf("bare gin, which answers at once with about as many bytes, holds %.0f MB", gin.Median)
 	}
 	return t
 }
