@@ -32,9 +32,12 @@ type Server struct {
 	Claim   func(context.Context, string) error // done for each user before the answer; nil for nothing
 }
 
+// connectsWithin is how long a crowd may take to connect: it applies when all are there, and who is cut off by then is missing.
+const connectsWithin = 30 * time.Second
+
 // Run serves until ctx ends.
 func (s Server) Run(ctx context.Context) error {
-	server := &http.Server{Addr: s.Address, Handler: s.handler(), ReadHeaderTimeout: time.Second}
+	server := &http.Server{Addr: s.Address, Handler: s.handler(), ReadHeaderTimeout: connectsWithin}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
 	select {
