@@ -139,14 +139,14 @@ func TestReport(t *testing.T) {
 			{Claims: 20, Pending: 6000, Settled: 4000, Cost: 8500},
 			{Claims: 30, Cost: 9000},
 		},
-		Answers: map[string]int{"accepted": 1000, "overloaded": 250},
+		Answers: map[string]int{"accepted": 1000, "issuance_unavailable": 150, "overloaded": 100},
 	}})
 	text = f.report()
 	for _, line := range []string{
 		"| last accept → last row, 10,000 coupons |  | ≤ 3 s | 3.5 s | 1..4 | 1 | too few rounds |",
 		"| api-server memory, idle |  | ≤ 60 MB | 30 MB | 30..30 | 1 | yes |",
 		"10,000 connections applying (accepted 80.0 %, issued 0.0 %, pending 0.0 % of the answers) | bare gin, which answers at once with about as many bytes, holds 280 MB | ≤ 250 MB | 300 MB | 300..300 | 1 | **no** |",
-		"accepted 1,000", "- api-server memory, 10,000 connections applying (accepted 80.0 %, issued 0.0 %, pending 0.0 % of the answers): [limits.md#connections]",
+		"accepted 1,000, issuance_unavailable 150, overloaded 100.\n", "- api-server memory, 10,000 connections applying (accepted 80.0 %, issued 0.0 %, pending 0.0 % of the answers): [limits.md#connections]",
 		"\n|---|---|---|---|\n| 10 | 7.00 | 0 | 0 |\n| 20 | 8.50 | 0 | 0 |\n| 30 | 9.00 | 0 | 0 |\n",
 		"| backlog | 1,000,001 | 20,000 | 50,000 | 0.40 | 50.0 | 51.0 | 25 | 40 | 42 | 39 |", "All 1,004,321 rows were compared",
 		"| issue-kafka | 100,000 | 100,000 |",

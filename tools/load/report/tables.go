@@ -59,6 +59,7 @@ func (m *Measurements) writeRates(say func(string, ...any)) {
 	}
 	if m.memory != nil {
 		say("\nAnswers to the connections whose api-server's memory was measured: %s.", answers(m.memory.Report))
+		say("Who is told `overloaded` or `issuance_unavailable` is to come again: the server had no room, or a store did not answer in time.")
 	}
 }
 
