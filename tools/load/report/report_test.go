@@ -81,6 +81,7 @@ func TestReport(t *testing.T) {
 	f := folder{t, t.TempDir()}
 	f.put("refusal.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.9, 0.8, 0.95)}})
 	f.put("refusal-jwt.json", Comparison{here, []compare.Row{ratio("refusal", 0, 0.6, 0.5, 0.7)}})
+	f.put("many-campaigns.json", Comparison{here, []compare.Row{ratio(compare.Many, 0, 0.5, 0.4, 0.6)}})
 	f.write("refusal.command", "bin/load compare --paths refusal\ncommit abc\n")
 	f.write("claim.command", "go test\ncommit abc\n")
 	f.put("latency.json", Comparison{here, []compare.Row{onFloor("", ratio("grant", 0, 0, 0, 0)), onFloor(floor.Writer, ratio("latency 50 %", 0.5, 2.5, 2, 4)), onFloor(floor.Own, ratio("latency 50 %", 0.5, 3.5, 2, 4))}})
@@ -106,7 +107,7 @@ func TestReport(t *testing.T) {
 	} {
 		require.Contains(t, text, line)
 	}
-	require.Equal(t, 1, strings.Count(text, "(limits.md"), "of what is not met, and has a reason")
+	require.Equal(t, 1, strings.Count(text, "(limits.md"), "of what is not met, and has a reason; many campaigns are met")
 
 	moments := []compare.Moment{{Share: 0}, {Share: 1, Promised: time.Second, Issued: 2 * time.Second}}
 	drain := compare.Row{Path: "drain", Drain: &compare.Spread{Median: 3.5, Min: 1, Max: 4}, Rounds: []compare.Round{{Course: moments}}}
