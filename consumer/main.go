@@ -31,8 +31,11 @@ const (
 	wardenBound = 2 * time.Second
 
 	startupCheck = 5 * time.Second
-	// conns are one for the batch in hand, one for the lead of the warden, eight for its fence, the others for pings and the audit.
-	conns = 12
+
+	// lanes are how many campaigns are issued side by side.
+	lanes = 4
+	// conns are the lanes', one for the lead of the warden, eight for its fence, the others for pings and the audit.
+	conns = lanes + 11
 )
 
 func main() {
@@ -90,7 +93,7 @@ func wire(ctx context.Context, c config, logger *slog.Logger, group *service.Gro
 	reader := kafkastream.NewReader(c.stream(), c.Group, kafkastream.ClaimsTopic, logger)
 	group.OnStop("consumer group", leaveBound, func(context.Context) error { return reader.Close() })
 	issuer := worker.New(reader, store, worker.Config{
-		Batch: c.Batch, Rate: float64(c.Rate), Patience: patience, Drain: drain, Now: time.Now,
+		Batch: c.Batch, Lanes: lanes, Rate: float64(c.Rate), Patience: patience, Drain: drain, Now: time.Now,
 	}, worker.NewMetrics(admin.Metrics), logger)
 	group.Go("worker", workerBound, issuer.Run)
 	group.Go("warden", wardenBound, newWarden(c, group, store, stock, log, issuer.Pace(), admin.Metrics, logger).Run)

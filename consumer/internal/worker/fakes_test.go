@@ -72,7 +72,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{
 		t: t, log: make(chan kafkastream.Record, 10_000), registry: prometheus.NewRegistry(), ended: make(chan error, 1),
 		atGate: make(chan struct{}), open: make(chan struct{}), stop: func() {},
-		config: Config{Batch: 500, Patience: 30 * time.Second, Drain: 20 * time.Second, Now: time.Now},
+		config: Config{Batch: 500, Lanes: 4, Patience: 30 * time.Second, Drain: 20 * time.Second, Now: time.Now},
 	}
 	b.source.fetch = func(ctx context.Context) (kafkastream.Record, error) {
 		select {
@@ -162,6 +162,18 @@ func (b *bench) count(step string) (n int) {
 		}
 	}
 	return n
+}
+
+// failedSteps are those that ended in an error.
+func (b *bench) failedSteps() (failures []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.steps {
+		if strings.HasSuffix(s, " failed") {
+			failures = append(failures, s)
+		}
+	}
+	return failures
 }
 
 func (b *bench) failedEvents() []coupon.FailedEvent {

@@ -3,13 +3,14 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/seonchak/seonchak/pkg/coupon"
 )
 
-// note counts what became of a delivery, and logs it when it is a failed event.
-func (w *Worker) note(d coupon.Delivery, r coupon.Result) {
-	w.metrics.count(d.Claim, r.Outcome, r.Reason, w.config.Now())
+// note counts what became of a delivery at that time, and logs it when it is a failed event.
+func (w *Worker) note(d coupon.Delivery, r coupon.Result, at time.Time) {
+	w.metrics.count(d.Claim, r.Outcome, r.Reason, at)
 	switch r.Outcome {
 	case coupon.OutcomeDead:
 		w.report(d.Position, d.Claim, r.Outcome, r.Reason, r.Err)

@@ -31,73 +31,53 @@ func (w *Worker) settle(ctx context.Context, b *batch) error {
 // round tries everything of the batch once, so that a stuck campaign never stops the others, and leaves in b what must be
 // tried again. It ends early when the database does not answer: the rest would meet the same fate.
 func (w *Worker) round(ctx context.Context, b *batch) {
-	parts := b.parts
+	attempts, silence := w.attemptAll(ctx, b.parts)
 	b.parts = nil
-	for i, p := range parts {
-		began := w.config.Now()
-		err := w.issue(ctx, p)
-		if err == nil {
-			delete(w.failing, p.campaign)
-			continue
-		}
-		if cause := new(panicked); errors.As(err, &cause) {
-			w.isolate(b, p, cause)
-			continue
-		}
-		if !w.answers(ctx, err) {
-			b.parts = append(b.parts, parts[i:]...)
-			return
-		}
-		if w.overdue(p.campaign, began) {
-			b.failed = append(b.failed, w.exhausted(p, err)...)
-			continue
-		}
-		b.parts = append(b.parts, p)
+	for _, a := range attempts {
+		w.judge(b, a, silence == nil)
 	}
-	if err := w.park(ctx, b); err != nil {
-		w.answers(ctx, err)
+	if silence == nil {
+		silence = w.parkAll(ctx, b)
 	}
-}
-
-// answers reports whether the database does, after a call to it ended in err. When it does not, nothing is overdue: the
-// failed events live in that very database, and an outage is waited out.
-func (w *Worker) answers(ctx context.Context, err error) bool {
-	ctx, cancel := context.WithTimeout(ctx, pingDeadline)
-	defer cancel()
-	silence := w.record.Ping(ctx)
 	if silence != nil {
 		clear(w.failing)
 	}
-	w.issueTrouble.Do(func() {
-		w.logger.Warn("the database did not take a batch, trying again", "answers", silence == nil, "error", err)
-	})
-	return silence == nil
 }
 
-// overdue reports whether a campaign has failed, while the database answered, for so long that another attempt like the
-// one that began then and failed just now would go past Config.Patience. An earlier batch of the campaign counts too.
-func (w *Worker) overdue(campaign string, began time.Time) bool {
-	now := w.config.Now()
-	since, failed := w.failing[campaign]
+// judge leaves in b what an attempt did not settle. Where the database does not answer nothing is overdue: the failed
+// events live in that very database, and an outage is waited out.
+func (w *Worker) judge(b *batch, a attempt, answers bool) {
+	cause := new(panicked)
+	switch {
+	case a.err == nil:
+		delete(w.failing, a.campaign)
+		for i, r := range a.results {
+			w.note(a.deliveries[i], r, a.ended)
+		}
+	case errors.As(a.err, &cause):
+		w.isolate(b, a.part, cause)
+	case answers && w.overdue(a):
+		b.failed = append(b.failed, w.exhausted(a.part, a.err)...)
+	default:
+		b.parts = append(b.parts, a.part)
+	}
+}
+
+// overdue reports whether a campaign has failed, while the database answered, for so long that another attempt like this
+// one would go past Config.Patience. An earlier batch of the campaign counts too.
+func (w *Worker) overdue(a attempt) bool {
+	since, failed := w.failing[a.campaign]
 	if !failed {
-		since = began
-		w.failing[campaign] = began
+		since = a.began
+		w.failing[a.campaign] = a.began
 	}
-	return now.Sub(since)+now.Sub(began) >= w.config.Patience
+	return a.ended.Sub(since)+a.ended.Sub(a.began) >= w.config.Patience
 }
 
-// issue runs one campaign's transaction. It may have taken place in spite of an error: run again, its rows are
-// duplicates.
-func (w *Worker) issue(ctx context.Context, p part) (err error) {
-	defer rescue(&err)
-	ctx, cancel := context.WithTimeout(ctx, attemptDeadline)
-	defer cancel()
-	results, err := w.record.Issue(ctx, p.campaign, p.deliveries)
-	if err != nil {
-		return err
-	}
-	for i, r := range results {
-		w.note(p.deliveries[i], r)
+// parkAll keeps the failed events of the batch, or leaves them in b. The error says that the database does not answer.
+func (w *Worker) parkAll(ctx context.Context, b *batch) error {
+	if err := w.park(ctx, b); err != nil {
+		return w.silence(ctx, err)
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ func lock(b *bench, campaign string) (locked *atomic.Bool) {
 func TestOtherCampaignsGoFirst(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(b *bench) {
+		b.config.Lanes = 1 // the steps are in order
 		locked := lock(b, "a")
 		b.send("c", "u1")
 		b.send("a", "u1", "u2")
@@ -120,6 +121,7 @@ func TestStuckCampaignIsGivenUpInOneCall(t *testing.T) {
 func TestOutageNeverParks(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(b *bench) {
+		b.config.Lanes = 1 // or b is begun beside a
 		down := outage(b)
 		down.Store(true)
 		b.send("a", "u1")

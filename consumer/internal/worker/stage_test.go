@@ -130,7 +130,7 @@ func (s *stage) work(group string, dies bool) *crew {
 	ctx, stop := context.WithCancel(s.t.Context())
 	c := &crew{stop: stop, ended: make(chan error, 1), metrics: NewMetrics(prometheus.NewRegistry())}
 	reader := kafkastream.NewReader(s.config, group, s.topic, slog.New(slog.DiscardHandler))
-	config := Config{Batch: 100, Patience: 2 * time.Second, Drain: 20 * time.Second, Now: time.Now}
+	config := Config{Batch: 100, Lanes: 4, Patience: 2 * time.Second, Drain: 20 * time.Second, Now: time.Now}
 	if dies {
 		config.Drain = 0
 	}

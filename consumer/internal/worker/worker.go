@@ -23,7 +23,7 @@ type source interface {
 }
 
 // record is the database. Issue and Park must be idempotent: an error leaves it unknown whether they took place, and
-// they are called again. Ping says whether the database answers at all.
+// they are called again. Ping says whether the database answers at all. Issue and Ping must be safe for concurrent use.
 type record interface {
 	Issue(ctx context.Context, campaign string, deliveries []coupon.Delivery) ([]coupon.Result, error)
 	Park(ctx context.Context, events []coupon.FailedEvent) error
@@ -33,6 +33,7 @@ type record interface {
 // Config bounds what one worker does at a time. Every field is needed.
 type Config struct {
 	Batch    int              // records handled together, and so the most rows of one statement
+	Lanes    int              // campaigns of a batch that are issued side by side, each on a connection
 	Rate     float64          // records per second, 0 for no limit
 	Patience time.Duration    // how long a batch may be stuck in a database that answers before its claims become failed events
 	Drain    time.Duration    // how long a stopping worker may take to finish the batch in hand

@@ -17,6 +17,7 @@ import (
 func TestOffsetsFollowEveryTransaction(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(b *bench) {
+		b.config.Lanes = 1 // the steps are in order
 		issuing, parking := make(chan struct{}), make(chan struct{})
 		b.record.issue = func(ctx context.Context, c string, d []coupon.Delivery) ([]coupon.Result, error) {
 			<-issuing
