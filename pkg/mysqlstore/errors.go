@@ -19,6 +19,7 @@ import (
 const (
 	errDuplicateKey = 1062 // a unique key is taken
 	errLockTimeout  = 1205
+	errDeadlock     = 1213
 )
 
 // badDataErrors are the numbers by which a server refuses the values of a row.
@@ -41,8 +42,8 @@ var transientErrors = []uint16{
 	1040, 1203, 1226, // too many connections
 	1053, 1079, // shutting down
 	1129, 1152, 1158, 1159, 1160, 1161, 1184, // the connection broke
-	1180,                 // COMMIT failed
-	errLockTimeout, 1213, // and deadlock
+	1180, // COMMIT failed
+	errLockTimeout, errDeadlock,
 	1290, 1792, 1836, // read-only
 	1317, 1927, 1969, 3024, // killed, or ran too long
 	2006, 2013, // gone away
