@@ -45,18 +45,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{t, testenv.Topic(t, partitions), store, config, admin}
 }
 
-func (s *stage) openCampaign() string {
-	id := testenv.Campaign()
-	require.NoError(s.t, s.store.CreateCampaign(s.t.Context(), coupon.Campaign{
-		ID: id, Name: id, Limit: perDrop, PerUserLimit: 1,
-		StartsAt: time.Now().Add(-time.Hour), EndsAt: time.Now().Add(time.Hour),
-	}))
-	campaign, err := s.store.BeginEpoch(s.t.Context(), id, coupon.ModeRedis)
-	require.NoError(s.t, err)
-	_, err = s.store.ActivateEpoch(s.t.Context(), campaign.Document())
-	require.NoError(s.t, err)
-	return id
-}
+func (s *stage) openCampaign() string { return openOn(s.t, s.store, perDrop) }
 
 func claimsOf(campaign string, n int) []coupon.Claim {
 	claims := make([]coupon.Claim, n)
