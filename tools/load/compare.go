@@ -105,7 +105,7 @@ func compareCommand() *cobra.Command {
 	var f turnFlags
 	var paths []string
 	var shares []float64
-	var events, open, hot int
+	var events, campaigns, open, hot int
 	usual := slices.DeleteFunc(slices.Clone(compare.Paths), func(path string) bool { return path == compare.Backlog }) // it takes minutes
 	command := &cobra.Command{
 		Use: "compare", Short: "measure the programs and the floors below them by turns", Args: cobra.NoArgs,
@@ -118,14 +118,14 @@ func compareCommand() *cobra.Command {
 					return mistake{errors.New("--shares must be above 0")}
 				}
 			}
-			if events < 1 {
-				return mistake{errors.New("--events must be above 0")}
+			if events < 1 || campaigns < 1 {
+				return mistake{errors.New("--events and --campaigns must be above 0")}
 			}
 			if hot < 1 || open < hot {
 				return mistake{errors.New("--hot must be above 0, and --open at least as many")}
 			}
 			return f.measured(c, func(options compare.Options) (table []compare.Row, err error) {
-				options.Shares, options.Events, options.Open, options.Hot = shares, events, open, hot
+				options.Shares, options.Events, options.Campaigns, options.Open, options.Hot = shares, events, campaigns, open, hot
 				for _, path := range paths {
 					c.PrintErrf("%s\n", path)
 					rows, err := compare.Path(c.Context(), options, path, f.floors)
@@ -141,6 +141,7 @@ func compareCommand() *cobra.Command {
 	f.add(command.Flags(), []string{floor.Gin})
 	command.Flags().Float64SliceVar(&shares, "shares", []float64{0.5}, "of the path latency: at which shares of the maximum")
 	command.Flags().IntVar(&events, "events", 1_000_000, "of the path backlog: how many promises wait for the consumer")
+	command.Flags().IntVar(&campaigns, "campaigns", 1, "of the path backlog: of how many campaigns they are")
 	command.Flags().IntVar(&open, "open", 1_000, "of the path many-campaigns: how many are open")
 	command.Flags().IntVar(&hot, "hot", 50, "of the path many-campaigns: how many of them are wanted")
 	command.Flags().StringSliceVar(&paths, "paths", usual, fmt.Sprintf("which paths, of %q", compare.Paths))

@@ -32,13 +32,15 @@ type Drained struct {
 	End     int64 `json:"end_bytes"`
 }
 
-// backlog promises all coupons of a campaign while no consumer runs, starts one, and compares how fast it writes the rows
-// with a multi-row INSERT of as many. No round warms up: each has a consumer of its own, and takes minutes.
+// backlog promises coupons while no consumer runs, starts one, and compares how fast it writes the rows with a multi-row
+// INSERT of as many: by one connection, as a campaign's rows are. No round warms up: each has a consumer of its own, and
+// takes minutes.
 func (c *comparison) backlog(ctx context.Context, crowd *applicants) ([]Row, error) {
 	plain, err := floor.OnMySQL(ctx, c.stage.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("floor %s: %w", floor.MySQL, err)
 	}
+	plain.Lanes = 1
 	c.closes = append(c.closes, plain.Close)
 	all := []contender{
 		{Backlog, func(ctx context.Context) (Round, error) { return c.pileUpAndDrain(ctx, crowd) }},
@@ -52,7 +54,7 @@ func (c *comparison) backlog(ctx context.Context, crowd *applicants) ([]Row, err
 	return table, c.finish(ctx, crowd, table, err)
 }
 
-// pileUp is a crowd that takes all coupons of a campaign.
+// pileUp is a crowd that takes all coupons of one campaign, or some of each of several.
 func (c *comparison) pileUp(_ context.Context, crowd *applicants) error {
 	crowd.kinds = []told.Kind{told.Accepted, told.Issued}
 	rounds := uint64(seed)
@@ -60,16 +62,20 @@ func (c *comparison) pileUp(_ context.Context, crowd *applicants) error {
 		rounds++
 		users := uint64(c.Events + c.Events/spare)
 		a.options.Users, a.options.Witness = arrival.NewUsers(rounds), nil
-		a.watch(arrival.Plan{Users: users, Seed: rounds})
-		return &span{end: users}
+		plan := a.watch(arrival.Plan{Users: users, Seed: rounds})
+		return &among{Source: &span{end: users}, plan: plan}
 	}
 	return nil
 }
 
-// pileUpAndDrain is a round of its own campaign. Its answers are rows, and their time begins with the consumer.
+// pileUpAndDrain is a round of its own campaigns. Its answers are rows, and their time begins with the consumer.
 func (c *comparison) pileUpAndDrain(ctx context.Context, crowd *applicants) (Round, error) {
-	if err := c.open(ctx, crowd, c.Events); err != nil {
-		return Round{}, err
+	crowd.options.Campaigns = make([]string, c.Campaigns)
+	for i := range crowd.options.Campaigns {
+		var err error
+		if crowd.options.Campaigns[i], err = c.stage.Open(ctx, c.Events); err != nil {
+			return Round{}, err
+		}
 	}
 	promised, err := crowd.round(ctx)
 	if err != nil {
@@ -80,10 +86,10 @@ func (c *comparison) pileUpAndDrain(ctx context.Context, crowd *applicants) (Rou
 		return Round{}, err
 	}
 	c.Say("%d promised, %.0f/s; %d events wait for the consumer\n", promised.Right, promised.Rate(), waiting)
-	return c.drainAll(ctx, crowd, waiting)
+	return c.drainAll(ctx, crowd, promised.Right, waiting)
 }
 
-func (c *comparison) drainAll(ctx context.Context, crowd *applicants, waiting int64) (Round, error) {
+func (c *comparison) drainAll(ctx context.Context, crowd *applicants, promised, waiting int64) (Round, error) {
 	began := time.Now()
 	consumer, err := c.consumer(ctx)
 	if err != nil {
@@ -99,15 +105,21 @@ func (c *comparison) drainAll(ctx context.Context, crowd *applicants, waiting in
 	if err != nil {
 		return Round{}, err
 	}
-	rest, err := c.rest(ctx, crowd, int64(c.Events))
-	if err != nil {
-		return Round{}, err
+	var rows int64
+	for i := range crowd.options.Campaigns {
+		rest, err := c.restOf(ctx, crowd, i, 1)
+		if err != nil {
+			return Round{}, err
+		}
+		rows, d.LastRow = rows+rest.Rows, max(d.LastRow, rest.LastRow.Sub(began))
 	}
-	d.LastRow = rest.LastRow.Sub(began)
+	if rows < promised {
+		return Round{}, fmt.Errorf("%d rows of %d, and no more come", rows, promised)
+	}
 	if err := consumer.Stop(); err != nil {
 		return Round{}, err
 	}
-	return Round{Right: rest.Rows, Took: d.LastRow, Server: used, Drained: &d}, c.judge(ctx, crowd)
+	return Round{Right: rows, Took: d.LastRow, Server: used, Drained: &d}, c.judge(ctx, crowd)
 }
 
 // watched is a consumer with a backlog. The rows are not counted meanwhile: that would cost the database as much as they do.

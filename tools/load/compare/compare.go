@@ -38,6 +38,7 @@ type Options struct {
 	Lasts       time.Duration // one turn
 	Connections int
 	Events      int                              // of Backlog: how many wait
+	Campaigns   int                              // of Backlog: theirs
 	Open        int                              // of Many: how many campaigns are open
 	Hot         int                              // of Many: how many of them are wanted
 	Shares      []float64                        // of Latency: of the maximum

@@ -197,9 +197,14 @@ func drain(promised []time.Time, lastRow time.Time) *time.Duration {
 
 // rest waits until the consumer has finished everything and there are so many rows.
 func (c *comparison) rest(ctx context.Context, crowd *applicants, rows int64) (drop.Rest, error) {
-	rest, err := drop.WaitForRest(ctx, c.stage.DB, crowd.options.Campaigns[0], drop.Wait{Rows: rows, Backlog: c.stage.Backlog})
+	return c.restOf(ctx, crowd, 0, rows)
+}
+
+func (c *comparison) restOf(ctx context.Context, crowd *applicants, campaign int, rows int64) (drop.Rest, error) {
+	id := crowd.options.Campaigns[campaign]
+	rest, err := drop.WaitForRest(ctx, c.stage.DB, id, drop.Wait{Rows: rows, Backlog: c.stage.Backlog})
 	if err == nil && rest.Rows < rows {
-		err = fmt.Errorf("campaign %s has %d rows of %d, and no more come", crowd.options.Campaigns[0], rest.Rows, rows)
+		err = fmt.Errorf("campaign %s has %d rows of %d, and no more come", id, rest.Rows, rows)
 	}
 	return rest, err
 }

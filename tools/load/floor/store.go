@@ -82,7 +82,13 @@ func (s *Store) while(ctx context.Context, more func(took time.Duration, claims 
 
 func ownName() string { return "load_floor_" + strings.ToLower(rand.Text()[:10]) }
 
-func user(serial int64) string { return fmt.Sprintf("u-%016x", uint64(serial)*0x9e3779b97f4a7c15) }
+// scattered returns a number of its own for each serial, which lies anywhere, as users and codes of coupons do.
+func scattered(serial int64) uint64 { return uint64(serial) * 0x9e3779b97f4a7c15 }
+
+func user(serial int64) string { return fmt.Sprintf("u-%016x", scattered(serial)) }
+
+// code is as long as a coupon's.
+func code(serial int64) string { return fmt.Sprintf("%019d", scattered(serial)>>1) }
 
 // OnRedis returns the floor of Redis.
 func OnRedis(ctx context.Context, url string) (*Store, error) {
@@ -164,7 +170,7 @@ func OnMySQL(ctx context.Context, dsn string) (*Store, error) {
 		now := time.Now().UTC()
 		args := make([]any, 0, 5*inserted)
 		for i := range int64(inserted) {
-			args = append(args, first+i, user(first+i), fmt.Sprintf("%019d", first+i), now, now)
+			args = append(args, first+i, user(first+i), code(first+i), now, now)
 		}
 		_, err := db.ExecContext(ctx, into, args...) // alone it is a transaction
 		return inserted, err
