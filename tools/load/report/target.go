@@ -112,7 +112,10 @@ const plainInsert = "plain multi-row INSERT"
 
 // endToEnd is how fast the rows of a backlog were made, against an INSERT of as many.
 func (m *Measurements) endToEnd(file string) target {
-	t := target{what: "`issue()` end to end from Kafka to committed rows", floor: plainInsert, bound: 0.70, found: m.ratio(file, compare.Backlog)}
+	t := target{
+		what: "`issue()` end to end from Kafka to committed rows", floor: plainInsert + ", one connection", bound: 0.70,
+		found: m.ratio(file, compare.Backlog), why: "limits.md#rows",
+	}
 	events := "many"
 	if t.found != nil {
 		events = drop.Number(m.row(file, of(compare.Backlog)).Rounds[0].Right)
