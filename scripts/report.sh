@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 dir=${REPORT_DIR:-bin/report}
 rounds=${REPORT_ROUNDS:-5}
-more_rounds=${REPORT_ROUNDS:-11} # of what differs most from round to round: a p99, and what waits for the database, too
+more_rounds=${REPORT_ROUNDS:-11} # of what differs most from round to round: a p99, and what waits for several stores
 lasts=${REPORT_LASTS:-3s}
 short=${REPORT_LASTS:-2s}    # where there are more rounds, or several steps of a kind
 shortest=${REPORT_LASTS:-1s} # where a chart has many points
@@ -38,12 +38,14 @@ compare() { step "$1" json bin/load compare --rounds "$rounds" --lasts "$lasts" 
 
 mkdir -p "$dir"
 eval "$(scripts/services.sh env)"
-for path in refusal replay grant drop; do
+for path in refusal replay drop; do
   compare "$path" --paths "$path"
   compare "$path-jwt" --paths "$path" --auth jwt
 done
-rounds=$more_rounds lasts=$short compare grant-consumer --paths grant-consumer
-rounds=$more_rounds lasts=$short compare grant-consumer-jwt --paths grant-consumer --auth jwt
+for path in grant grant-consumer; do
+  rounds=$more_rounds lasts=$short compare "$path" --paths "$path"
+  rounds=$more_rounds lasts=$short compare "$path-jwt" --paths "$path" --auth jwt
+done
 compare many-campaigns --paths many-campaigns
 for open in 1 10 100 1000; do
   lasts=$short compare "open-$open" --paths many-campaigns --open "$open" --hot 1

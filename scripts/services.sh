@@ -415,7 +415,7 @@ EOF
 # What both database servers are told. The socket's name is relative to the data folder, because a socket's
 # path may not be longer than 107 characters.
 database_options() { # <dir> <port>
-  OPTIONS=("--datadir=$1/data" --socket=server.sock "--pid-file=$1/server.pid" "--init-file=$1/init.sql"
+  OPTIONS=("--datadir=$1/data" "--tmpdir=$1/tmp" --socket=server.sock "--pid-file=$1/server.pid" "--init-file=$1/init.sql"
     "--port=$2" --bind-address=127.0.0.1 --skip-name-resolve --max-connections=400
     --character-set-server=utf8mb4 --innodb-buffer-pool-size=256M --innodb-flush-log-at-trx-commit=1)
   cat >"$1/init.sql" <<'EOF'
@@ -424,13 +424,15 @@ GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
 CREATE DATABASE IF NOT EXISTS coupon CHARACTER SET utf8mb4;
 EOF
 }
-# make_data <dir> <command...>: a first start cut short leaves no half-made data folder behind.
+# make_data <dir> <command...>: a first start cut short leaves no half-made data folder behind. Each server has a folder
+# for temporary files: one that starts removes those of all that share it.
 make_data() {
   local dir=$1
   shift
+  mkdir -p "$dir/tmp"
   [[ ! -d $dir/data ]] || return 0
   rm -rf "$dir/data.part"
-  "$@" "--datadir=$dir/data.part" >>"$dir/log" 2>&1 9>&- || die "${dir#"$STATE"/}: its data folder could not be made: $(last_words "$dir")"
+  TMPDIR=$dir/tmp "$@" "--datadir=$dir/data.part" >>"$dir/log" 2>&1 9>&- || die "${dir#"$STATE"/}: its data folder could not be made: $(last_words "$dir")"
   mv -T "$dir/data.part" "$dir/data"
 }
 start_mariadb_native() {

@@ -98,8 +98,10 @@ func TestTakePendingIsOldestFirstAndLeased(t *testing.T) {
 		lease := 50 * time.Millisecond
 		require.Empty(t, take(coupon.Take{Limit: 0, Lease: lease}))
 		require.Equal(t, []string{"oldest"}, take(coupon.Take{Limit: 10, Lease: time.Hour, Overdue: 150 * time.Second}))
-		require.Equal(t, []string{"older"}, take(coupon.Take{Limit: 1, Lease: lease}))
+		require.Equal(t, []string{"older"}, take(coupon.Take{Limit: 1, Lease: time.Hour}))
 		require.Equal(t, []string{"old"}, take(coupon.Take{Limit: 10, Lease: time.Hour}), "leased and not yet due ones are not taken")
+		b.age(t, doc, "older", time.Minute)
+		require.Equal(t, []string{"older"}, take(coupon.Take{Limit: 1, Lease: lease}))
 		await(t, "a lease ends", func() bool {
 			users := take(coupon.Take{Limit: 1, Lease: time.Hour})
 			return len(users) == 1 && users[0] == "older"

@@ -39,8 +39,8 @@ func hang(b *bench, hangs func(campaign string) bool) {
 func gone(b *bench, after int64) (back *atomic.Bool) {
 	back = new(atomic.Bool)
 	var begun atomic.Int64
-	wait := func(ctx context.Context) error {
-		if back.Load() || begun.Load() <= after {
+	wait := func(ctx context.Context, transactions int64) error {
+		if back.Load() || transactions <= after {
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -48,10 +48,9 @@ func gone(b *bench, after int64) (back *atomic.Bool) {
 		<-ctx.Done()
 		return coupon.Unavailable("read", ctx.Err())
 	}
-	b.record.ping = wait
+	b.record.ping = func(ctx context.Context) error { return wait(ctx, begun.Load()) }
 	b.record.issue = func(ctx context.Context, c string, d []coupon.Delivery) ([]coupon.Result, error) {
-		begun.Add(1)
-		if err := wait(ctx); err != nil {
+		if err := wait(ctx, begun.Add(1)); err != nil {
 			return nil, err
 		}
 		return allIssued(ctx, c, d)
