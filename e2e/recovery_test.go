@@ -260,7 +260,7 @@ func (s *site) readThroughout(server *procs.APIServer, campaign string, users []
 				}
 				read++
 			}
-			if slow > read/10 {
+			if slow > read/20 {
 				return fmt.Errorf("%s was told %d times of %d to come back later", user, slow, read)
 			}
 			return nil

@@ -81,6 +81,9 @@ func (c *comparison) pileUpAndDrain(ctx context.Context, crowd *applicants) (Rou
 	if err != nil {
 		return promised, err
 	}
+	if promised.Right < int64(c.Events) {
+		return Round{}, fmt.Errorf("%d promised of %d", promised.Right, c.Events)
+	}
 	waiting, err := c.stage.Backlog(ctx)
 	if err != nil {
 		return Round{}, err
