@@ -17,9 +17,9 @@ import (
 	"github.com/seonchak/seonchak/pkg/testenv"
 )
 
-// BenchmarkIssue says how many rows a second a worker writes whose batches of 500 are spread over campaigns. The log costs
+// BenchmarkCampaignsSideBySide says how many rows a second a worker writes whose batches of 500 are spread over campaigns. The log costs
 // nothing.
-func BenchmarkIssue(b *testing.B) {
+func BenchmarkCampaignsSideBySide(b *testing.B) {
 	store, err := mysqlstore.Open(testenv.MySQL(b), mysqlstore.Options{})
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = store.Close() })

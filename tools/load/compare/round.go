@@ -62,6 +62,9 @@ func course(promised, issued []time.Time) (moments []Moment) {
 // Rate returns right answers a second.
 func (r Round) Rate() float64 { return float64(r.Right) / r.Took.Seconds() }
 
+// ServerCPU returns how many seconds of processor time 1,000 right answers took the program under load.
+func (r Round) ServerCPU() float64 { return perThousand(r.Server, r.Right) }
+
 // contender is whose speed is measured.
 type contender struct {
 	name  string

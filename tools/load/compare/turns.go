@@ -104,7 +104,7 @@ func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 		}
 		row := alone(all[0].name, path)
 		row.Floor, row.FloorRounds, row.Ratio = all[i].name, results[i], SpreadOf(ratios)
-		row.FloorRate, row.FloorCPU, row.FloorP99 = median(results[i], Round.Rate), median(results[i], serverCPU), median(results[i], p99)
+		row.FloorRate, row.FloorCPU, row.FloorP99 = median(results[i], Round.Rate), median(results[i], Round.ServerCPU), median(results[i], p99)
 		table = append(table, row)
 	}
 	return table
@@ -113,7 +113,7 @@ func rows(all []contender, results [][]Round, of ratio) (table []Row) {
 // alone is the row of a contender that is compared with nothing.
 func alone(name string, rounds []Round) Row {
 	row := Row{
-		Path: name, Offered: median(rounds, offered), Rate: median(rounds, Round.Rate), P50: median(rounds, p50), P99: median(rounds, p99), ServerCPU: median(rounds, serverCPU),
+		Path: name, Offered: median(rounds, offered), Rate: median(rounds, Round.Rate), P50: median(rounds, p50), P99: median(rounds, p99), ServerCPU: median(rounds, Round.ServerCPU),
 		ClientCPU: median(rounds, clientCPU), OtherShare: median(rounds, otherShare), Rounds: rounds,
 	}
 	if rounds[0].Drain != nil {
@@ -126,7 +126,6 @@ func alone(name string, rounds []Round) Row {
 func offered(r Round) float64   { return r.Offered }
 func p50(r Round) float64       { return r.P50.Seconds() * 1000 }
 func p99(r Round) float64       { return r.P99.Seconds() * 1000 }
-func serverCPU(r Round) float64 { return perThousand(r.Server, r.Right) }
 func clientCPU(r Round) float64 { return perThousand(r.Client, r.Right) }
 
 func perThousand(used time.Duration, answers int64) float64 {

@@ -75,7 +75,7 @@ func (m *Measurements) writeOpen(say func(string, ...any)) (missing []string) {
 	for _, one := range all {
 		r := one.row
 		say("| grant, %s open, one wanted | %s | %s | %s | %s | %s | %.4f |", count(one.number, "campaign"), rounds(*r), spreadOf(r.Rounds, compare.Round.Rate, whole),
-			whole(r.FloorRate), bracketed(r.Ratio, short), spreadOf(r.Rounds, processorTime, fine), r.FloorCPU)
+			whole(r.FloorRate), bracketed(r.Ratio, short), spreadOf(r.Rounds, compare.Round.ServerCPU, fine), r.FloorCPU)
 	}
 	return nil
 }
@@ -154,11 +154,6 @@ func spread(rounds []compare.Round, of func(compare.Round) float64) compare.Spre
 
 func bracketed(s compare.Spread, text func(float64) string) string {
 	return fmt.Sprintf("%s (%s..%s)", text(s.Median), text(s.Min), text(s.Max))
-}
-
-// processorTime is what the server used for 1,000 right answers, in seconds.
-func processorTime(r compare.Round) float64 {
-	return 1000 * r.Server.Seconds() / float64(max(1, r.Right))
 }
 
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
